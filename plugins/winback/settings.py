@@ -1,0 +1,166 @@
+"""Every setting of winback, in one frozen object; the only place that reads the environment.
+
+First found wins: flag, `WINBACK_<NAME>`, `$WINBACK_HOME/settings.yaml`, `config/winback.yaml`,
+the default below. An unknown name is an error. Secrets (keys, passwords) are settings as well,
+but belong in the environment or in Airflow connections, never in `config/`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, date, datetime, time
+from functools import cache
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import yaml
+
+from winback.errors import SettingsError
+
+PROJECT = Path(__file__).resolve().parents[2]
+PREFIX = "WINBACK_"
+
+
+def _setting(default: Any, doc: str) -> Any:
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings, typed. Durations and shares carry their unit in the name."""
+
+    home: Path = _setting(PROJECT / ".winback", "data folder of this installation")
+    business_timezone: str = _setting("Europe/Berlin", "where a business day begins and ends")
+    dataset: str = _setting("cdnow", "which dataset of the sources file feeds the warehouse")
+    sources: Path = _setting(PROJECT / "config" / "sources.yaml", "feeds and their mapping")
+    data: Path = _setting(PROJECT / ".winback" / "data", "`{data}` in the paths of the sources file")
+    campaigns: Path = _setting(PROJECT / "campaigns", "folder of campaign files")
+
+    key: str = _setting("", "secret of every keyed hash: customers, addresses, unsubscribe links")
+    assignment_salt: str = _setting("winback", "secret of the draw between treated and holdout")
+
+    inactive_days: int = _setting(180, "one-time buyers lapse after this; the six-month list")
+    lapse_multiplier: float = _setting(1.75, "lapsed beyond this many personal 90 % gaps")
+    recovery_window_days: int = _setting(60, "a purchase this long after dispatch is a recovery")
+    consent_unused_months: int = _setting(24, "consent not used for this long counts as lapsed")
+
+    max_quarantined_pct: float = _setting(2.0, "more bad rows than this stop the run")
+    max_candidates_pct: float = _setting(95.0, "a larger share of customers is a data fault")
+
+    replay: bool = _setting(False, "pretend that as_of is today; demands the sandbox")
+    mail_transport: str = _setting("sandbox", "`sandbox` or `sendgrid`")
+    sendgrid_url: str = _setting("https://api.sendgrid.com", "host of the mail API (or the EU one)")
+    sendgrid_api_key: str = _setting("", "the mail API's key")
+    sendgrid_webhook_key: str = _setting("", "public key of the signed event webhook, base64 DER")
+    send_validity_hours: int = _setting(24, "the real transport refuses an older as_of")
+    send_batch_size: int = _setting(1000, "recipients per request: the most that can be unknown")
+    send_lease_seconds: int = _setting(120, "a claim older than this is taken over")
+    send_timeout_seconds: int = _setting(30, "no answer from the mail API for this long: unknown")
+    public_url: str = _setting("http://127.0.0.1:8080", "where unsubscribe links point")
+    webhook_max_age_seconds: int = _setting(600, "an older signed event batch is refused")
+
+    bi_password: str = _setting("", "password of the role `winback_bi` that BI tools log in with")
+
+    schedule_ingest: str = _setting("0 4 * * *", "cron of winback_ingest, or `none`")
+    schedule_events: str = _setting("*/10 * * * *", "cron of winback_events, or `none`")
+    schedule_kpi: str = _setting("0 6 * * *", "cron of winback_kpi, or `none`")
+
+    def __post_init__(self) -> None:
+        if self.mail_transport not in ("sandbox", "sendgrid"):
+            raise SettingsError(
+                f"mail_transport is {self.mail_transport!r}: write `sandbox` or `sendgrid`"
+            )
+        if self.replay and self.mail_transport != "sandbox":
+            raise SettingsError(
+                "replay pretends that an old date is today and would mail real people: "
+                "set mail_transport to `sandbox`, or replay to false"
+            )
+        if not 1 <= self.send_batch_size <= 1000:
+            raise SettingsError("send_batch_size must lie between 1 and 1000")
+
+    def as_of_at(self, as_of: date) -> datetime:
+        """The instant before which a fact is known on `as_of`: its 00:00 in business time, as UTC."""
+        return datetime.combine(as_of, time(), ZoneInfo(self.business_timezone)).astimezone(UTC)
+
+    def today(self) -> date:
+        """The current business date."""
+        return datetime.now(ZoneInfo(self.business_timezone)).date()
+
+    def cron(self, dag: str) -> str | None:
+        """The cron expression of a scheduled DAG (`ingest`, `events`, `kpi`); None switches it off."""
+        value: str = getattr(self, f"schedule_{dag}")
+        return None if value == "none" else value
+
+
+def load(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Reads the settings afresh.
+
+    Args:
+        flags: Values from the command line, by setting name; None values are ignored.
+        environ: The environment; the process's own when left out.
+
+    Raises:
+        SettingsError: A name is unknown or a value has the wrong type.
+    """
+    environ = os.environ if environ is None else environ
+    from_environment = {
+        name[len(PREFIX) :].lower(): value for name, value in environ.items() if name.startswith(PREFIX)
+    }
+    from_flags = {name: value for name, value in (flags or {}).items() if value is not None}
+    home = Path(from_flags.get("home") or from_environment.get("home") or PROJECT / ".winback")
+    layers = [
+        ("config/winback.yaml", _read_yaml(PROJECT / "config" / "winback.yaml")),
+        (str(home / "settings.yaml"), _read_yaml(home / "settings.yaml")),
+        ("the environment", from_environment),
+        ("a flag", from_flags),
+    ]
+    known = {f.name: f for f in fields(Settings)}
+    values: dict[str, Any] = {}
+    for origin, layer in layers:
+        for name, value in layer.items():
+            if name not in known:
+                raise SettingsError(
+                    f"{origin} sets {name!r}, which is no setting; the settings are: {', '.join(known)}"
+                )
+            values[name] = _typed(name, value, str(known[name].type), origin)
+    return Settings(**values)
+
+
+@cache
+def settings() -> Settings:
+    """The settings of this process, read once."""
+    return load()
+
+
+def _read_yaml(path: Path) -> Mapping[str, Any]:
+    if not path.exists():
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path} is not valid YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SettingsError(f"{path} must be a list of `name: value` lines")
+    return content
+
+
+def _typed(name: str, value: Any, kind: str, origin: str) -> Any:
+    text = str(value).strip()
+    try:
+        if kind == "bool":
+            return {"true": True, "false": False}[text.lower()]
+        if kind == "int":
+            return int(text)
+        if kind == "float":
+            return float(text)
+    except (KeyError, ValueError) as error:
+        raise SettingsError(f"{origin} sets {name} to {value!r}, which is no {kind}") from error
+    if kind == "Path":
+        path = Path(text).expanduser()
+        return path if path.is_absolute() else PROJECT / path
+    return text
