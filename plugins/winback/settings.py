@@ -135,6 +135,11 @@ def settings() -> Settings:
     return load()
 
 
+def connection_from_environment(conn_id: str) -> str | None:
+    """The URL of an Airflow connection that stands in the environment (`AIRFLOW_CONN_<ID>`)."""
+    return os.environ.get(f"AIRFLOW_CONN_{conn_id.upper()}")
+
+
 def _read_yaml(path: Path) -> Mapping[str, Any]:
     if not path.exists():
         return {}

@@ -1,0 +1,20 @@
+select
+    customers.customer_key,
+    customers.locale,
+    customers.country,
+    customers.registered_on,
+    rhythm.first_purchase_date,
+    rhythm.last_purchase_date,
+    coalesce(rfm.n_orders, 0) as n_orders,
+    coalesce(rhythm.n_purchases, 0) as n_purchases,
+    coalesce(rfm.turnover_cents, 0) as turnover_cents,
+    rfm.recency_score,
+    rfm.frequency_score,
+    rfm.monetary_score,
+    rfm.value_tier,
+    rfm.segment_before
+from {{ ref('stg_customers') }} as customers
+left join {{ ref('int_customers__rhythm') }} as rhythm
+    on customers.customer_key = rhythm.customer_key
+left join {{ ref('int_customers__rfm') }} as rfm
+    on customers.customer_key = rfm.customer_key

@@ -1,0 +1,15 @@
+with source as (
+    select * from {{ source('raw', 'consents') }}
+)
+
+select
+    consent_id,
+    customer_key,
+    channel,
+    granted_at,
+    case when {{ is_known('confirmed_at') }} then confirmed_at end as confirmed_at,
+    case when {{ is_known('withdrawn_at') }} then withdrawn_at end as withdrawn_at,
+    text_version,
+    source as given_at_source
+from source
+where {{ is_known('granted_at') }}

@@ -1,0 +1,14 @@
+with source as (
+    select * from {{ source('raw', 'order_lines') }}
+)
+
+select
+    order_id,
+    line_number,
+    product_id,
+    quantity,
+    amount_cents,
+    currency,
+    ordered_at
+from source
+where {{ is_known('ordered_at') }}

@@ -1,0 +1,50 @@
+"""Keyed hashes: what stands for a person or an address wherever names must not.
+
+Without the key nobody can test whether a known address is in the data. The key is a setting; a
+warehouse that changed its key would no longer recognise its own suppressions, so it never does.
+"""
+
+from __future__ import annotations
+
+import hmac
+from hashlib import sha256
+
+from winback.errors import SettingsError
+from winback.settings import settings
+
+LENGTH = 32
+
+
+def keyed_hash(purpose: str, text: str, key: str | None = None) -> str:
+    """HMAC-SHA256 of a text, as 32 hex digits (128 bits).
+
+    Args:
+        purpose: Keeps hashes of different things apart, e.g. `email`.
+        text: What is hashed.
+        key: The secret; the setting `key` when left out.
+
+    Raises:
+        SettingsError: There is no key.
+    """
+    key = settings().key if key is None else key
+    if not key:
+        raise SettingsError(
+            "the setting `key` is empty: set WINBACK_KEY to a long random text and keep it for ever"
+        )
+    message = f"{purpose}\x1f{text}".encode()
+    return hmac.new(key.encode(), message, sha256).hexdigest()[:LENGTH]
+
+
+def customer_key(dataset: str, source_customer_id: str) -> str:
+    """The key under which a customer of a dataset is known everywhere in the warehouse."""
+    return keyed_hash("customer", f"{dataset}\x1f{source_customer_id}")
+
+
+def normalise_email(address: str) -> str:
+    """The form of an e-mail address that is hashed: no blanks around it, lower case."""
+    return address.strip().lower()
+
+
+def address_hash(channel: str, address: str) -> str:
+    """The keyed hash of a contact address, after normalising it."""
+    return keyed_hash(channel, normalise_email(address) if channel == "email" else address.strip())

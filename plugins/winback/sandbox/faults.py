@@ -1,0 +1,81 @@
+"""The fault switch: which misbehaviour the next requests meet, and for how many of them.
+
+How a fault looks on the wire is decided in `send`; breaking the connection in `serving`.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Mode = Literal[
+    "none",
+    "refuse_401",
+    "rate_limit_429",
+    "error_500",
+    "error_500_after_accept",
+    "hang",
+    "hang_after_accept",
+    "reset_after_accept",
+    "bad_recipient_400",
+]
+AFTER_ACCEPT = frozenset({"error_500_after_accept", "hang_after_accept", "reset_after_accept"})
+
+
+class Fault(BaseModel):
+    """One fault as it is switched on.
+
+    Attributes:
+        mode: The misbehaviour; `none` is none.
+        requests: How many more requests meet it.
+        seconds: Length of a hang, or the time until a rate limit resets; after a hang the
+            connection is cut without an answer.
+        address: For `bad_recipient_400`: the address to refuse in whichever request carries it;
+            without one the first recipient of the request is refused.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    mode: Mode = "none"
+    requests: int = Field(default=1, ge=0)
+    seconds: float = Field(default=60, ge=0)
+    address: str | None = None
+
+
+class FaultSwitch:
+    """Holds the fault that is on; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._fault = Fault(requests=0)
+
+    def set(self, fault: Fault) -> None:
+        """Replaces whatever fault is on."""
+        with self._lock:
+            self._fault = fault.model_copy()
+
+    def current(self) -> Fault:
+        """The fault as it stands, with the requests that are left."""
+        with self._lock:
+            return self._fault.model_copy()
+
+    def take(self, *, accepted: bool, addresses: list[str] | None = None) -> Fault | None:
+        """Uses up one request of the fault if it strikes here.
+
+        Args:
+            accepted: Whether the recipients are committed by now; a fault strikes either before
+                or after that moment, never at both.
+            addresses: The request's recipients, which a fault aimed at one address must hold.
+        """
+        with self._lock:
+            fault = self._fault
+            if fault.mode == "none" or fault.requests < 1:
+                return None
+            if (fault.mode in AFTER_ACCEPT) != accepted:
+                return None
+            if fault.address is not None and fault.address.lower() not in (addresses or []):
+                return None
+            self._fault = fault.model_copy(update={"requests": fault.requests - 1})
+            return fault

@@ -1,0 +1,140 @@
+"""What the inbox page and `/sandbox/counts` ask the journal. Reads only."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from winback.sandbox.journal import Journal
+from winback.sandbox.rendering import Rendered, render
+
+PAGE_SIZE = 50
+_MATCHES = (
+    "(?1 = '' or state = ?1) and (?2 = '%%' or address like ?2 escape '\\' "
+    "or subject like ?2 escape '\\' or categories like ?2 escape '\\' "
+    "or message_id like ?2 escape '\\')"
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A message as the list shows it."""
+
+    id: int
+    address: str
+    subject: str
+    categories: str
+    state: str
+    received_at: str
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A message as its own page shows it; events are (name, time, posted, JSON)."""
+
+    line: Line
+    message_id: str | None
+    sg_message_id: str
+    request_number: int
+    headers: dict[str, str]
+    rendered: Rendered
+    events: list[tuple[str, str, bool, str]]
+
+
+def counts(journal: Journal) -> dict[str, int]:
+    """The figures of `/sandbox/counts`.
+
+    `requests` counts every send request, refused ones included; `accepted` recipients;
+    `distinct` keys and `max_per_key` copies of the most repeated one; `events_pending` recipients
+    that still wait for their events; `events_failed` events that the webhook never took;
+    `unsubscribed` one-click requests that were taken; `faults_met` requests that met a fault.
+    """
+    row = journal.read(
+        "select (select count(*) from request) as requests, "
+        "(select count(*) from recipient) as accepted, "
+        "(select count(distinct message_id) from recipient) as distinct_keys, "
+        "(select coalesce(max(n), 0) from (select count(*) as n from recipient "
+        " where message_id is not null group by message_id)) as max_per_key, "
+        "(select count(*) from event where is_posted and event <> 'one_click') as events_posted, "
+        "(select count(*) from recipient where answered_at is null) as events_pending, "
+        "(select count(*) from event where not is_posted) as events_failed, "
+        "(select count(*) from event where is_posted and event = 'one_click') as unsubscribed, "
+        "(select count(*) from request where fault is not null) as faults_met"
+    )[0]
+    figures = {name: int(row[name]) for name in row.keys()}  # noqa: SIM118 (a Row iterates values)
+    figures["distinct"] = figures.pop("distinct_keys")
+    return figures
+
+
+def states(journal: Journal) -> dict[str, int]:
+    """How many messages are in each state."""
+    rows = journal.read("select state, count(*) from recipient group by state order by 2 desc")
+    return {row[0]: row[1] for row in rows}
+
+
+def page(journal: Journal, text: str, state: str, number: int) -> tuple[list[Line], int]:
+    """One page of messages, newest first, and how many match in all.
+
+    Args:
+        journal: The log.
+        text: Part of an address, subject, category or key; empty for all.
+        state: A state to filter by; empty for all.
+        number: The page, from 1.
+    """
+    pattern = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    total = journal.read("select count(*) from recipient where " + _MATCHES, (state, pattern))
+    rows = journal.read(
+        "select * from recipient where " + _MATCHES + " order by id desc limit ?3 offset ?4",
+        (state, pattern, PAGE_SIZE, (number - 1) * PAGE_SIZE),
+    )
+    return [_line(row) for row in rows], int(total[0][0])
+
+
+def opened(journal: Journal, recipient_id: int) -> Opened | None:
+    """One message, put together from template and personalization; None if there is none."""
+    rows = journal.read(
+        "select r.*, q.body from recipient r join request q on q.number = r.request_number "
+        "where r.id = ?",
+        (recipient_id,),
+    )
+    if not rows:
+        return None
+    row = rows[0]
+    events = journal.read(
+        "select event, occurred_at, is_posted, payload from event where recipient_id = ? "
+        "order by id",
+        (recipient_id,),
+    )
+    return Opened(
+        line=_line(row),
+        message_id=row["message_id"],
+        sg_message_id=row["sg_message_id"],
+        request_number=row["request_number"],
+        headers=json.loads(row["headers"]),
+        rendered=render(json.loads(row["body"]), row["position"]),
+        events=[
+            (e["event"], _utc(e["occurred_at"]), bool(e["is_posted"]), _indented(e["payload"]))
+            for e in events
+        ],
+    )
+
+
+def _line(row: Any) -> Line:
+    return Line(
+        id=row["id"],
+        address=row["address"],
+        subject=row["subject"],
+        categories=", ".join(json.loads(row["categories"])),
+        state=row["state"],
+        received_at=_utc(row["received_at"]),
+    )
+
+
+def _utc(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _indented(payload: str) -> str:
+    return json.dumps(json.loads(payload), indent=2, ensure_ascii=False)

@@ -1,0 +1,194 @@
+"""`POST /v3/mail/send`: checks a request, commits its recipients, then answers or fails.
+
+The rules of refusal are in `request_rules`, the fault switch in `faults`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import secrets
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+
+from winback.sandbox.answering import Answering
+from winback.sandbox.faults import Fault, FaultSwitch
+from winback.sandbox.journal import Journal, Recipient
+from winback.sandbox.rendering import fill
+from winback.sandbox.request_rules import MAX_BODY_BYTES, invalid_address, problems
+from winback.sandbox.serving import Connections
+from winback.sandbox.value_rules import Problem
+
+_RATE_LIMIT = 600
+
+
+class MailSend:
+    """The send endpoint with all it needs."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        answering: Answering,
+        faults: FaultSwitch,
+        connections: Connections,
+        api_key: str,
+    ) -> None:
+        self._journal = journal
+        self._answering = answering
+        self._faults = faults
+        self._connections = connections
+        self._authorization = f"Bearer {api_key}".encode()
+        self.router = APIRouter()
+        self.router.add_api_route("/v3/mail/send", self._send, methods=["POST"])
+
+    async def _send(self, request: Request) -> Response:
+        number = self._journal.next_number()
+        body = await _read(request)
+        refusal = self._refusal(request, body)
+        if refusal is not None:
+            await run_in_threadpool(self._journal.record_unaccepted, number, "refused", None)
+            return refusal
+        response, fault = await run_in_threadpool(self._process, number, body or b"")
+        if fault is None:
+            return response
+        if fault.mode in ("hang", "hang_after_accept"):
+            await asyncio.sleep(fault.seconds)
+        if fault.mode in ("hang", "hang_after_accept", "reset_after_accept"):
+            if request.client is not None:
+                self._connections.cut((request.client.host, request.client.port))
+            # Lets the server notice the broken connection before it is handed an answer.
+            await asyncio.sleep(0)
+        return response
+
+    def _refusal(self, request: Request, body: bytes | None) -> Response | None:
+        given = request.headers.get("authorization", "").encode()
+        if not hmac.compare_digest(given, self._authorization):
+            return _unauthorized()
+        if body is None:
+            return _errors(413, [Problem("Payload Too Large", None)])
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type != "application/json":
+            message = "Content-Type should be application/json."
+            return _errors(415, [Problem(message, None)])
+        return None
+
+    def _process(self, number: int, body: bytes) -> tuple[Response, Fault | None]:
+        """Everything that takes time, off the event loop; returns once it is committed."""
+        try:
+            payload = json.loads(body)
+        except (ValueError, RecursionError):
+            payload = None
+        found = problems(payload)
+        addresses: dict[str, str] = {} if found else _addresses(payload)
+        fault = self._faults.take(accepted=False, addresses=list(addresses))
+        if fault is not None:
+            self._journal.record_unaccepted(number, "fault", fault.mode)
+            return _faulty(fault, addresses), fault
+        if found:
+            self._journal.record_unaccepted(number, "refused", None)
+            return _errors(400, found), None
+        if _is_enabled(payload, "mail_settings", "sandbox_mode"):
+            self._journal.record_unaccepted(number, "sandbox_mode", None)
+            return Response(status_code=200), None
+        provider_id = secrets.token_urlsafe(16)
+        self._journal.record_accepted(
+            number, provider_id, body, _tracking(payload), _recipients(payload, provider_id, number)
+        )
+        self._answering.wake()
+        fault = self._faults.take(accepted=True, addresses=list(addresses))
+        if fault is not None:
+            self._journal.record_fault(number, fault.mode)
+            return _faulty(fault, addresses), fault
+        return Response(status_code=202, headers={"X-Message-Id": provider_id}), None
+
+
+async def _read(request: Request) -> bytes | None:
+    """The body, or None when it exceeds the limit; then the rest is read and thrown away."""
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size <= MAX_BODY_BYTES:
+            chunks.append(chunk)
+        else:
+            chunks.clear()
+    return b"".join(chunks) if size <= MAX_BODY_BYTES else None
+
+
+def _addresses(payload: dict[str, Any]) -> dict[str, str]:
+    """Each address of a valid request in lower case, with the field it stands in."""
+    return {
+        person["email"].lower(): f"personalizations.{position}.{kind}.{number}.email"
+        for position, block in enumerate(payload["personalizations"])
+        for kind in ("to", "cc", "bcc")
+        for number, person in enumerate(block.get(kind) or [])
+    }
+
+
+def _recipients(payload: dict[str, Any], provider_id: str, number: int) -> list[Recipient]:
+    """One entry per address of a valid request."""
+    shared_headers = payload.get("headers") or {}
+    shared_arguments = payload.get("custom_args") or {}
+    sections = payload.get("sections") or {}
+    categories = json.dumps(payload.get("categories") or [], ensure_ascii=False)
+    recipients: list[Recipient] = []
+    for position, block in enumerate(payload["personalizations"]):
+        arguments = {**shared_arguments, **(block.get("custom_args") or {})}
+        headers = {**shared_headers, **(block.get("headers") or {})}
+        subject = block.get("subject") or payload.get("subject") or ""
+        for kind in ("to", "cc", "bcc"):
+            for person in block.get(kind) or []:
+                recipients.append(
+                    Recipient(
+                        position=position,
+                        message_id=arguments.get("message_id"),
+                        sg_message_id=f"{provider_id}.recvd-sandbox-{number}-{len(recipients)}.0",
+                        address=person["email"],
+                        subject=fill(subject, block.get("substitutions") or {}, sections),
+                        headers=json.dumps(headers, ensure_ascii=False),
+                        custom_args=json.dumps(arguments, ensure_ascii=False),
+                        categories=categories,
+                    )
+                )
+    return recipients
+
+
+def _tracking(payload: dict[str, Any]) -> tuple[bool, bool]:
+    return (
+        _is_enabled(payload, "tracking_settings", "open_tracking"),
+        _is_enabled(payload, "tracking_settings", "click_tracking"),
+    )
+
+
+def _is_enabled(payload: dict[str, Any], group: str, name: str) -> bool:
+    setting = (payload.get(group) or {}).get(name) or {}
+    return bool(setting.get("enable"))
+
+
+def _faulty(fault: Fault, addresses: dict[str, str]) -> Response:
+    if fault.mode == "refuse_401":
+        return _unauthorized()
+    if fault.mode == "rate_limit_429":
+        response = JSONResponse({"errors": [{"field": None, "message": "too many requests"}]}, 429)
+        response.headers["X-RateLimit-Limit"] = str(_RATE_LIMIT)
+        response.headers["X-RateLimit-Remaining"] = "0"
+        response.headers["X-RateLimit-Reset"] = str(int(time.time() + fault.seconds))
+        return response
+    if fault.mode == "bad_recipient_400":
+        first = next(iter(addresses.values()), "personalizations.0.to.0.email")
+        return _errors(400, [invalid_address(addresses.get((fault.address or "").lower(), first))])
+    return _errors(500, [Problem("Internal Server Error", None)])
+
+
+def _unauthorized() -> Response:
+    message = "The provided authorization grant is invalid, expired, or revoked"
+    return _errors(401, [Problem(message, None)])
+
+
+def _errors(status: int, found: list[Problem]) -> Response:
+    return JSONResponse({"errors": [problem.as_json() for problem in found]}, status)

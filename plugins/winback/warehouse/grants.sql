@@ -1,0 +1,50 @@
+-- What each role may do. Runs after every migration, so that new tables are covered.
+revoke all on schema pii, ops, raw, quarantine, staging, intermediate, marts from public;
+revoke create on schema public from public;
+
+-- loader: writes what came from the sources, and what was learned while loading it
+grant usage on schema raw, quarantine, ops, pii, marts, intermediate, staging to winback_loader;
+grant select, insert, update, delete on all tables in schema raw, quarantine to winback_loader;
+grant usage on all sequences in schema raw, quarantine, ops to winback_loader;
+grant select, insert, update on pii.customers to winback_loader;
+grant select on all tables in schema ops to winback_loader;
+grant insert, update on ops.snapshot, ops.extract_run, ops.feed_status, ops.gate_run,
+    ops.gate_result to winback_loader;
+
+-- transformer: dbt; reads facts and state, never a name or an address
+grant usage on schema raw, ops to winback_transformer;
+grant usage, create on schema staging, intermediate, marts to winback_transformer;
+grant select on all tables in schema raw, ops to winback_transformer;
+do $$
+begin
+    execute format('grant create on database %I to winback_transformer', current_database());
+end
+$$;
+
+-- sender: plans, checks, renders, sends, records
+grant usage on schema raw, ops, pii, staging, intermediate, marts, quarantine to winback_sender;
+grant select on all tables in schema raw, ops to winback_sender;
+grant insert, update on ops.campaign, ops.assignment, ops.verdict, ops.outreach, ops.event,
+    ops.suppression, ops.kpi_snapshot, ops.customer_count to winback_sender;
+grant select on all tables in schema pii to winback_sender;
+grant update on pii.webhook_inbox to winback_sender;
+grant usage on all sequences in schema ops to winback_sender;
+
+-- webhook: drops what arrives; an objection counts at once
+grant usage on schema ops, pii to winback_webhook;
+grant insert on pii.webhook_inbox to winback_webhook;
+grant usage on all sequences in schema pii to winback_webhook;
+grant select on ops.outreach, ops.suppression, ops.campaign to winback_webhook;
+grant insert on ops.suppression to winback_webhook;
+grant update (state, reason, settled_at, fence) on ops.outreach to winback_webhook;
+grant usage on all sequences in schema ops to winback_webhook;
+
+-- bi: the marts and nothing else
+grant usage on schema marts to winback_bi;
+grant select on all tables in schema marts to winback_bi;
+alter default privileges for role winback_transformer in schema marts
+    grant select on tables to winback_bi;
+alter default privileges for role winback_transformer in schema staging, intermediate, marts
+    grant select on tables to winback_sender, winback_loader;
+grant select on all tables in schema staging, intermediate, marts to winback_sender,
+    winback_loader;
