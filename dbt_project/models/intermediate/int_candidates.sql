@@ -21,11 +21,11 @@ with lapsed as (
 
 select
     {{ dbt.hash(dbt.concat(
-        ["customer_key", "' last purchase '", "cast(last_purchase_date as " ~ dbt.type_string() ~ ")"]
+        ["customer_key", "'|last_purchase|'", "cast(last_purchase_date as " ~ dbt.type_string() ~ ")"]
     )) }} as lapse_id,
     customer_key,
     as_of,
-    'last purchase' as occasion,
+    'last_purchase' as occasion,
     last_purchase_date as occasion_date,
     last_ordered_at,
     days_since_last_purchase,

@@ -3,9 +3,9 @@
 with turnover as (
     select
         customer_key,
-        sum(n_orders) as n_orders,
-        sum(quantity) as quantity,
-        sum(amount_cents) as turnover_cents
+        cast(sum(n_orders) as bigint) as n_orders,
+        cast(sum(quantity) as bigint) as quantity,
+        cast(sum(amount_cents) as bigint) as turnover_cents
     from {{ ref('int_orders__daily') }}
     group by customer_key
 ),
@@ -37,7 +37,7 @@ select
         else 'low'
     end as value_tier,
     case
-        when n_purchases = 1 then 'one-time buyer'
+        when n_purchases = 1 then 'one_time_buyer'
         when frequency_score = 5 and monetary_score = 5 then 'champion'
         when frequency_score >= 4 then 'loyal'
         else 'occasional'

@@ -14,7 +14,7 @@ with purchases as (
 population as (
     select
         cast(
-            percentile_cont(0.9) within group (order by gap_days) as {{ dbt.type_numeric() }}
+            percentile_cont(0.9) within group (order by gap_days) as decimal(9, 2)
         ) as gap_days_p90
     from purchases
     where gap_days is not null
@@ -29,7 +29,7 @@ personal as (
         count(*) as n_purchases,
         count(gap_days) as n_gaps,
         cast(
-            percentile_cont(0.9) within group (order by gap_days) as {{ dbt.type_numeric() }}
+            percentile_cont(0.9) within group (order by gap_days) as decimal(9, 2)
         ) as gap_days_p90
     from purchases
     group by customer_key
@@ -46,23 +46,25 @@ shrunk as (
         personal.n_gaps,
         {{ dbt.datediff("personal.last_purchase_date", as_of(), "day") }}
             as days_since_last_purchase,
-        case
-            when personal.n_gaps > 0 then cast(
-                round(
+        cast(
+            case
+                when personal.n_gaps > 0 then round(
                     (personal.n_gaps * personal.gap_days_p90 + 3 * population.gap_days_p90)
                     / (personal.n_gaps + 3),
                     2
-                ) as decimal(9, 2)
-            )
-        end as expected_gap_days
+                )
+            end as decimal(9, 2)
+        ) as expected_gap_days
     from personal
     cross join population
 )
 
 select
     *,
-    case
-        when n_gaps = 0 then cast({{ var('inactive_days') }} as decimal(9, 2))
-        else cast(round(expected_gap_days * {{ var('lapse_multiplier') }}, 2) as decimal(9, 2))
-    end as lapse_after_days
+    cast(
+        case
+            when n_gaps = 0 then {{ var('inactive_days') }}
+            else round(expected_gap_days * {{ var('lapse_multiplier') }}, 2)
+        end as decimal(9, 2)
+    ) as lapse_after_days
 from shrunk

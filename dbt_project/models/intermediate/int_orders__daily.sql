@@ -4,8 +4,8 @@ select
     customer_key,
     ordered_on as purchase_date,
     count(*) as n_orders,
-    sum(quantity) as quantity,
-    sum(amount_cents) as amount_cents,
+    cast(sum(quantity) as bigint) as quantity,
+    cast(sum(amount_cents) as bigint) as amount_cents,
     max(ordered_at) as last_ordered_at
 from {{ ref('stg_orders') }}
 group by customer_key, ordered_on

@@ -129,7 +129,9 @@ def _read_whitespace(
                     (n, " ".join(values)) for n, values in split if len(values) != len(names)
                 )
                 good = [(n, values) for n, values in split if len(values) == len(names)]
-                columns = list(zip(*(values for _, values in good), strict=True)) or [()] * len(names)
+                columns = list(zip(*(values for _, values in good), strict=True)) or [()] * len(
+                    names
+                )
                 arrays = [pa.array(column, pa.string()) for column in columns]
                 row_numbers = pa.array([n for n, _ in good], pa.int64())
                 yield pa.record_batch([*arrays, row_numbers], names=[*names, ROW_NUMBER])
@@ -139,9 +141,7 @@ def _read_whitespace(
         raise SourceError(f"{path} has a header but no rows: export it again")
 
 
-def _numbered(
-    batches: Iterator[pa.RecordBatch], broken: BrokenRows
-) -> Iterator[pa.RecordBatch]:
+def _numbered(batches: Iterator[pa.RecordBatch], broken: BrokenRows) -> Iterator[pa.RecordBatch]:
     position = itertools.count(1)
     for batch in batches:
         skipped = {number for number, _ in broken.rows}
@@ -164,4 +164,3 @@ def _wrong_encoding(path: Path, mapping: FeedMapping) -> SourceError:
     return SourceError(
         f"{written_as}: write its encoding into the mapping, such as `encoding: latin-1`"
     )
-

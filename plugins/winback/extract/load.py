@@ -24,9 +24,7 @@ from winback.extract.validation import Rejected, check
 from winback.privacy.keyed_hash import keyed_hash
 from winback.warehouse import connection as warehouse
 
-REJECTED = pa.schema(
-    [(ROW_NUMBER, pa.int64()), ("reasons", pa.string()), ("content", pa.string())]
-)
+REJECTED = pa.schema([(ROW_NUMBER, pa.int64()), ("reasons", pa.string()), ("content", pa.string())])
 REASON_SEPARATOR = "\x1f"
 
 
@@ -166,9 +164,7 @@ def _write_counts(
         " from (select count(*) as n from incoming) as passed,"
         " (select count(*) as n from rejected) as rejected"
         " returning n_received, n_passed, n_quarantined"
-    ).format(
-        snapshot_id, mapping.feed.name, mapping.source, newest, started_at.isoformat()
-    )
+    ).format(snapshot_id, mapping.feed.name, mapping.source, newest, started_at.isoformat())
     cursor.execute(_text(statement))
     n_received, n_passed, n_quarantined = cursor.fetchone()
     cursor.execute(
@@ -206,7 +202,10 @@ def _upsert(schema: str, feed: Feed, snapshot_id: int) -> sql.Composable:
     key = raw_tables.raw_key(feed)
     if schema == "raw":
         names = [name for name, _ in raw_tables.raw_columns(feed)]
-        target, values = [*names, "snapshot_id"], [*map(sql.Identifier, names), sql.Literal(snapshot_id)]
+        target, values = (
+            [*names, "snapshot_id"],
+            [*map(sql.Identifier, names), sql.Literal(snapshot_id)],
+        )
     else:
         target = key + raw_tables.pii_columns(feed)
         values = list(map(sql.Identifier, target))

@@ -66,10 +66,7 @@ def check(
     Raises:
         SourceError: The source lacks a column that the mapping names.
     """
-    source = {
-        column.name: _from_source(batch, column, mapping)
-        for column in mapping.feed.columns
-    }
+    source = {column.name: _from_source(batch, column, mapping) for column in mapping.feed.columns}
     values: dict[str, pa.Array] = {}
     problems: dict[str, pa.Array] = {}
     for column in mapping.feed.columns:
@@ -195,9 +192,7 @@ PARSERS: dict[str, Callable[[pa.Array, ColumnMapping], tuple[pa.Array, pa.Array]
 }
 
 
-def _timestamps(
-    values: pa.Array, how: ColumnMapping, timezone: str
-) -> tuple[pa.Array, pa.Array]:
+def _timestamps(values: pa.Array, how: ColumnMapping, timezone: str) -> tuple[pa.Array, pa.Array]:
     if pa.types.is_string(values.type):
         text = values.to_pandas(types_mapper=pd.ArrowDtype).str.strip()
         text = text.where(text != "")

@@ -23,7 +23,7 @@ from winback.sandbox.simulation import Rates, fate
 MAX_EVENTS_PER_POST = 1000
 DUPLICATE_EVERY = 50
 _RECIPIENTS_PER_ROUND = 400
-_EVENT_ATTEMPTS = 12
+_GIVE_UP_SECONDS = 24 * 3600
 _ONE_CLICK_ATTEMPTS = 4
 _IDLE_SECONDS = 0.5
 _ONE_CLICK_URL = re.compile(r"<\s*(https?://[^>\s]+)\s*>", re.IGNORECASE)
@@ -116,7 +116,10 @@ class Answering(threading.Thread):
         return is_taken
 
     def _post(self, http: Any, body: bytes) -> bool:
-        for attempt in range(_EVENT_ATTEMPTS):
+        """Posts until the webhook takes it: the provider, too, repeats for up to 24 hours."""
+        give_up_at = time.monotonic() + _GIVE_UP_SECONDS
+        attempt = 0
+        while True:
             headers = {
                 "Content-Type": "application/json",
                 "User-Agent": "SendGrid Event API",
@@ -124,14 +127,17 @@ class Answering(threading.Thread):
                 **self._signer.headers(int(time.time()), body),
             }
             status = loopback.post(http, self._webhook_url, body, headers)
-            if status is not None and status < 500:
-                if status >= 300:
-                    _log.warning("the webhook refused a batch of events with %d", status)
-                return status < 300
+            if status is not None and 200 <= status < 300:
+                return True
+            if attempt == 0:
+                said = "does not answer" if status is None else f"answers {status}"
+                _log.warning("the webhook %s; its events are posted again until it does", said)
+            if time.monotonic() > give_up_at:
+                _log.warning("the webhook took no events for a day; they are given up")
+                return False
             if loopback.pause(attempt, self._stopping):
                 return False
-        _log.warning("the webhook took no events in %d attempts; they are given up", attempt + 1)
-        return False
+            attempt += 1
 
     def _one_click(self, http: Any, recipient: Unanswered) -> tuple[dict[str, Any], bool] | None:
         """Unsubscribes like a mailbox provider (RFC 8058); None if the message offers no way."""

@@ -12,10 +12,12 @@ from winback.sandbox.rendering import Rendered, render
 
 PAGE_SIZE = 50
 _MATCHES = (
-    "(?1 = '' or state = ?1) and (?2 = '%%' or address like ?2 escape '\\' "
+    " where (?1 = '' or state = ?1) and (?2 = '%%' or address like ?2 escape '\\' "
     "or subject like ?2 escape '\\' or categories like ?2 escape '\\' "
     "or message_id like ?2 escape '\\')"
 )
+_HOW_MANY = f"select count(*) from recipient {_MATCHES}"  # noqa: S608 - constants only
+_ONE_PAGE = f"select * from recipient {_MATCHES} order by id desc limit ?3 offset ?4"  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,8 @@ def page(journal: Journal, text: str, state: str, number: int) -> tuple[list[Lin
         number: The page, from 1.
     """
     pattern = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    total = journal.read("select count(*) from recipient where " + _MATCHES, (state, pattern))
-    rows = journal.read(
-        "select * from recipient where " + _MATCHES + " order by id desc limit ?3 offset ?4",
-        (state, pattern, PAGE_SIZE, (number - 1) * PAGE_SIZE),
-    )
+    total = journal.read(_HOW_MANY, (state, pattern))
+    rows = journal.read(_ONE_PAGE, (state, pattern, PAGE_SIZE, (number - 1) * PAGE_SIZE))
     return [_line(row) for row in rows], int(total[0][0])
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 
 _FIRST_PAUSE_SECONDS = 0.1
-_LONGEST_PAUSE_SECONDS = 15.0
+_LONGEST_PAUSE_SECONDS = 5.0
 
 
 def is_loopback(url: str) -> bool:
@@ -62,4 +62,4 @@ def post(
 
 def pause(attempt: int, stopping: threading.Event) -> bool:
     """Waits before another attempt, doubling each time; True when it is time to stop instead."""
-    return stopping.wait(min(_FIRST_PAUSE_SECONDS * 2**attempt, _LONGEST_PAUSE_SECONDS))
+    return stopping.wait(min(_FIRST_PAUSE_SECONDS * 2 ** min(attempt, 10), _LONGEST_PAUSE_SECONDS))

@@ -238,5 +238,6 @@ def _content(payload: dict[str, Any]) -> Iterator[Problem]:
 def _settings(payload: dict[str, Any], name: str) -> Iterator[Problem]:
     yield from optional(payload, name, dict, "object")
     group = payload.get(name)
-    for setting in group if isinstance(group, dict) else ():
-        yield from optional(group, setting, dict, "object", name)
+    if isinstance(group, dict):
+        for setting in group:
+            yield from optional(group, setting, dict, "object", name)

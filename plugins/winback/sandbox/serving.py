@@ -71,8 +71,8 @@ def make_server(app: FastAPI, port: int) -> uvicorn.Server:
             port=port,
             http=Protocol,
             loop="asyncio",
-            # A request held up by a fault must not delay the end.
-            timeout_graceful_shutdown=0,
+            # A request held up by a fault must not delay the end for long.
+            timeout_graceful_shutdown=1,
             # The access log would hold the addresses people search for in the inbox.
             access_log=False,
             log_level="warning",

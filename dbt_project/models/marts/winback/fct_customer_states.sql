@@ -18,7 +18,7 @@ select
         when rhythm.days_since_last_purchase > 2 * rhythm.lapse_after_days then 'inactive'
         when rhythm.days_since_last_purchase > rhythm.lapse_after_days then 'sleeping'
         when returned.customer_key is not null then 'returned'
-        when rhythm.days_since_last_purchase > rhythm.expected_gap_days then 'at risk'
+        when rhythm.days_since_last_purchase > rhythm.expected_gap_days then 'at_risk'
         else 'active'
     end as state,
     rhythm.days_since_last_purchase > rhythm.lapse_after_days as is_lapsed,

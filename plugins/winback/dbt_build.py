@@ -1,0 +1,138 @@
+"""The steps stage and model: dbt builds and tests one part of the project, in this process.
+
+What is built is in `dbt_project/`. Nothing here selects, counts or knows a column.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from contextlib import contextmanager
+from collections.abc import Iterator
+from datetime import date
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from winback.errors import ModelBuildFailed
+from winback.settings import PROJECT, settings
+from winback.warehouse import connection as warehouse
+
+log = logging.getLogger(__name__)
+
+PROJECT_DIR = PROJECT / "dbt_project"
+PARTS = {"stage": ["staging"], "model": ["intermediate", "marts"]}
+
+
+def schema_suffix(snapshot_id: int) -> str:
+    """What the schemas of a snapshot are called: nothing for the newest date, else its own suffix.
+
+    A backfill, and a date before the newest one, builds beside the marts that outreach and BI
+    tools read, never into them.
+    """
+    with warehouse.connect("loader") as connection:
+        row = connection.execute(
+            "select as_of, purpose, as_of >= ("
+            " select max(as_of) from ops.snapshot where purpose = 'live')"
+            " from ops.snapshot where snapshot_id = %s",
+            (snapshot_id,),
+        ).fetchone()
+    if row is None:
+        raise ModelBuildFailed(f"there is no snapshot {snapshot_id}: run winback_ingest first")
+    as_of, purpose, is_newest = row
+    return "" if purpose == "live" and is_newest else f"_asof_{as_of:%Y%m%d}"
+
+
+def build(part: str, as_of: date, suffix: str = "") -> dict[str, str]:
+    """Builds and tests the models of one step.
+
+    Args:
+        part: `stage` or `model`.
+        as_of: Facts before 00:00 of this business day count.
+        suffix: Appended to every schema, from `schema_suffix`.
+
+    Returns:
+        The status of every model and test, by name.
+
+    Raises:
+        ModelBuildFailed: A model or a test failed; the message names the first ones.
+    """
+    nodes = invoke(
+        ["build", "--select", *PARTS[part], "--exclude-resource-type", "unit_test"], as_of, suffix
+    )
+    failed = {name: message for name, (status, message) in nodes.items() if status in FAILED}
+    if failed:
+        first = "; ".join(f"{name}: {message}" for name, message in list(failed.items())[:3])
+        raise ModelBuildFailed(f"dbt: {len(failed)} of {len(nodes)} failed: {first}")
+    return {name: status for name, (status, _) in nodes.items()}
+
+
+FAILED = ("error", "fail", "runtime error", "skipped")
+
+
+def invoke(arguments: list[str], as_of: date, suffix: str = "") -> dict[str, tuple[str, str]]:
+    """Runs one dbt command and reads its results back: node name to (status, message).
+
+    Raises:
+        ModelBuildFailed: dbt could not run at all, for instance on a syntax error.
+    """
+    from dbt.cli.main import dbtRunner
+
+    config = settings()
+    variables = {
+        "as_of": as_of.isoformat(),
+        "as_of_at": config.as_of_at(as_of).isoformat(sep=" "),
+        "business_timezone": config.business_timezone,
+        "inactive_days": config.inactive_days,
+        "lapse_multiplier": config.lapse_multiplier,
+        "recovery_window_days": config.recovery_window_days,
+        "schema_suffix": suffix,
+    }
+    flags = {
+        "--project-dir": PROJECT_DIR,
+        "--profiles-dir": PROJECT_DIR,
+        "--target-path": config.home / "dbt" / "target",
+        "--log-path": config.home / "logs" / "dbt",
+        "--vars": json.dumps(variables),
+    }
+    options = ["--no-use-colors", *(str(word) for pair in flags.items() for word in pair)]
+    with _login():
+        result = dbtRunner().invoke([*arguments, *options])
+    if result.exception is not None:
+        raise ModelBuildFailed(f"dbt: {_first_line(result.exception)}") from result.exception
+    nodes: dict[str, tuple[str, str]] = {}
+    for node in _results(result.result):
+        nodes[node.node.name] = (str(node.status), (node.message or "").strip().split("\n")[-1])
+        log.info("%-7s %6.2f s  %s", node.status, node.execution_time, node.node.name)
+    return nodes
+
+
+def _results(result: Any) -> list[Any]:
+    return list(getattr(result, "results", None) or [])
+
+
+def _first_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:500]
+
+
+@contextmanager
+def _login() -> Iterator[None]:
+    """Hands the warehouse's address to profiles.yml, and takes it back afterwards."""
+    parts = urlsplit(warehouse.url())
+    login = {
+        "DBT_WAREHOUSE_HOST": parts.hostname or "127.0.0.1",
+        "DBT_WAREHOUSE_PORT": str(parts.port or 5432),
+        "DBT_WAREHOUSE_USER": unquote(parts.username or ""),
+        "DBT_ENV_SECRET_WAREHOUSE_PASSWORD": unquote(parts.password or ""),
+        "DBT_WAREHOUSE_DATABASE": parts.path.lstrip("/"),
+    }
+    before = {name: os.environ.get(name) for name in login}
+    os.environ.update(login)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -1,0 +1,184 @@
+"""What every test may use: a real PostgreSQL server, prepared warehouses on it, and CDNOW.
+
+A test that needs a warehouse asks for `warehouse`; a module whose tests share an expensive build
+makes a fixture of its own with `warehouse_factory`. The developer's own settings never reach a
+test: the environment is cleared of them before anything of Airflow or winback is imported.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parents[1]
+# PG* and DBT_* would redirect libpq and dbt to a database that is none of the tests'
+FOREIGN = ("WINBACK_", "AIRFLOW_", "PG", "DBT_")
+
+
+def _isolate_environment() -> None:
+    for name in list(os.environ):
+        if name.startswith(FOREIGN):
+            del os.environ[name]
+    airflow_home = tempfile.mkdtemp(prefix="winback-airflow-")
+    atexit.register(shutil.rmtree, airflow_home, ignore_errors=True)
+    os.environ.update(
+        AIRFLOW_HOME=airflow_home,
+        AIRFLOW__CORE__DAGS_FOLDER=str(PROJECT / "dags"),
+        AIRFLOW__CORE__PLUGINS_FOLDER=str(PROJECT / "plugins"),
+        AIRFLOW__CORE__LOAD_EXAMPLES="false",
+        AIRFLOW__USAGE_DATA_COLLECTION__ENABLED="false",
+        DBT_SEND_ANONYMOUS_USAGE_STATS="false",
+        GX_ANALYTICS_ENABLED="false",
+        # for the processes that tests start; pytest itself has it from pyproject.toml
+        PYTHONPATH=str(PROJECT / "plugins"),
+        # a proxy of the developer's must not come between a test and this machine
+        NO_PROXY="127.0.0.1,localhost",
+        no_proxy="127.0.0.1,localhost",
+    )
+
+
+_isolate_environment()
+
+import psycopg  # noqa: E402 - only once the environment is clean
+from psycopg import sql  # noqa: E402
+
+from winback.demo import cdnow  # noqa: E402
+from winback.errors import SourceError  # noqa: E402
+from winback.server import postgres_server as postgres  # noqa: E402
+from winback.settings import PREFIX, settings  # noqa: E402
+from winback.warehouse import setup  # noqa: E402
+
+OWNER = "winback_owner"
+TEMPLATE = "winback_template"
+
+
+@dataclass
+class Warehouse:
+    """A prepared, empty warehouse that the settings of this process point to.
+
+    Attributes:
+        url: Address of the database, logged in as its owner.
+        server_url: Gives the address of any database of the same server, as superuser.
+        data: The folder `{data}` of the sources file.
+    """
+
+    url: str
+    server_url: Callable[[str], str]
+    data: Path
+    _environment: pytest.MonkeyPatch = field(repr=False)
+
+    def execute(self, statement: str, params: Any = None) -> list[tuple[Any, ...]]:
+        """Runs one statement as the owner, commits, and returns its rows if it has any."""
+        with psycopg.connect(self.url) as connection:
+            cursor = connection.execute(statement.encode(), params)
+            return cursor.fetchall() if cursor.description else []
+
+    def configure(self, **values: object) -> None:
+        """Sets settings by name, e.g. `configure(replay=True)`, until the warehouse is dropped."""
+        for name, value in values.items():
+            self._environment.setenv(f"{PREFIX}{name.upper()}", str(value))
+        settings.cache_clear()
+
+
+WarehouseFactory = Callable[[str], AbstractContextManager[Warehouse]]
+
+
+@pytest.fixture(scope="session")
+def postgres_server(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[postgres.PostgresServer]:
+    """A PostgreSQL server for this test session, gone with its data at the end."""
+    server = postgres.start(tmp_path_factory.mktemp("postgres") / "cluster", port=0, durable=False)
+    try:
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture(scope="session")
+def warehouse_factory(
+    postgres_server: postgres.PostgresServer, tmp_path_factory: pytest.TempPathFactory
+) -> WarehouseFactory:
+    """Makes warehouses of any lifetime: `with warehouse_factory("built") as warehouse: …`.
+
+    Inside the block the connection `winback_warehouse` and the settings point to it.
+    """
+    _make_template(postgres_server)
+
+    @contextmanager
+    def make(name: str) -> Iterator[Warehouse]:
+        database = f"{name}_{uuid4().hex[:12]}"
+        home = tmp_path_factory.mktemp(name)
+        _clone_template(postgres_server, database)
+        url = postgres_server.url(database, OWNER, OWNER)
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("AIRFLOW_CONN_WINBACK_WAREHOUSE", url)
+            warehouse = Warehouse(url, postgres_server.url, home / "data", environment)
+            warehouse.configure(
+                key="test key", home=home, data=warehouse.data, business_timezone="UTC"
+            )
+            try:
+                yield warehouse
+            finally:
+                _as_superuser(postgres_server, "drop database {} with (force)", database)
+        settings.cache_clear()
+
+    return make
+
+
+@pytest.fixture
+def warehouse(warehouse_factory: WarehouseFactory) -> Iterator[Warehouse]:
+    """A warehouse for one test: prepared, empty, dropped afterwards."""
+    with warehouse_factory("test") as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+def cdnow_data() -> Path:
+    """The folder with the real CDNOW file and the made-up consents beside it.
+
+    It is called `cdnow`, so that its parent does as the setting `data`.
+    """
+    folder = PROJECT / ".winback" / "data" / "cdnow"
+    try:
+        cdnow.provide(folder)
+    except SourceError as error:
+        pytest.skip(f"no CDNOW data: {error}")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _fresh_settings() -> Iterator[None]:
+    # a test that sets WINBACK_* by hand must not meet the settings of the test before it
+    settings.cache_clear()
+    yield
+    settings.cache_clear()
+
+
+def _make_template(server: postgres.PostgresServer) -> None:
+    _as_superuser(server, f"create role {{}} login createrole password '{OWNER}'", OWNER)
+    _as_superuser(server, "create database {} owner {}", TEMPLATE, OWNER)
+    setup.prepare(server.url(TEMPLATE, OWNER, OWNER))
+
+
+def _clone_template(server: postgres.PostgresServer, database: str) -> None:
+    _as_superuser(server, "create database {} template {} owner {}", database, TEMPLATE, OWNER)
+    # grants on the database itself are the one thing that a clone does not inherit
+    _as_superuser(server, "grant create on database {} to {}", database, "winback_transformer")
+
+
+def _as_superuser(server: postgres.PostgresServer, statement: str, *names: str) -> None:
+    with psycopg.connect(server.url(), autocommit=True) as connection:
+        connection.execute(
+            sql.SQL(statement).format(*map(sql.Identifier, names))  # type: ignore[arg-type]
+        )
