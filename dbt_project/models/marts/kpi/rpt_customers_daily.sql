@@ -12,6 +12,7 @@ select
     revision,
     n_customers,
     n_six_months,
+    n_lapsed,
     n_newly_inactive,
     n_returned,
     cast(

@@ -102,10 +102,13 @@ create table ops.assignment (
     reason text,
     stratum text not null,
     customer_state text not null,
+    window_starts_at timestamptz not null,
     window_days int not null,
     assigned_at timestamptz not null default now(),
     check ((arm = 'excluded') = (reason is not null))
 );
+comment on column ops.assignment.window_starts_at is
+    'Recoveries count after this instant, the same for every arm: 00:00 of as_of in business time.';
 comment on table ops.assignment is
     'One row per campaign and lapse that entered the draw (treated, holdout), and one for the '
     'first time it was turned away (excluded). Nobody leaves it.';
@@ -251,7 +254,6 @@ create table ops.kpi_snapshot (
     n_unknown int not null,
     n_recovered_treated int,
     n_recovered_holdout int,
-    n_recovered_contacted int,
     naive_pct numeric(9, 4),
     incremental_pct numeric(9, 4),
     incremental_low_pct numeric(9, 4),
@@ -269,6 +271,7 @@ create table ops.customer_count (
     revision int not null,
     n_customers int not null,
     n_six_months int not null,
+    n_lapsed int,
     n_newly_inactive int not null,
     n_returned int not null,
     recorded_at timestamptz not null default now(),

@@ -1,0 +1,132 @@
+"""Campaign files: what marketers write in `campaigns/*.yaml`, read and checked.
+
+A wrong file is refused with its name, the line and what to write instead. Who is selected is
+`selection.py`; what the templates become is `outreach/message.py`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from winback.errors import CampaignError
+
+LANGUAGES = ("en", "de")
+State = Literal["active", "at_risk", "sleeping", "inactive", "returned"]
+ValueTier = Literal["high", "medium", "low"]
+
+
+class Audience(BaseModel):
+    """Which of the lapsed a campaign is for."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    states: list[State] = Field(min_length=1)
+    value_tiers: list[ValueTier] = Field(min_length=1)
+
+
+class Campaign(BaseModel):
+    """One campaign file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")
+    goal: str = Field(min_length=1)
+    audience: Audience
+    measure: str = Field(min_length=1)
+    channel: Literal["email"]
+    template: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    holdout_pct: float = Field(ge=5, le=50)
+
+
+def read_campaigns(folder: Path) -> list[Campaign]:
+    """Reads every campaign file of a folder, in order of their names.
+
+    Raises:
+        CampaignError: A file is wrong, or there is none.
+    """
+    paths = sorted(folder.glob("*.yaml"))
+    if not paths:
+        raise CampaignError(f"{folder} holds no campaign: write one, such as welcome_back.yaml")
+    return [read_campaign(path) for path in paths]
+
+
+def read_campaign(path: Path) -> Campaign:
+    """Reads one campaign file; its name is the file's.
+
+    Raises:
+        CampaignError: The file is wrong; the message names file, line and what to write.
+    """
+    try:
+        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise CampaignError(f"{path.name}: not UTF-8; save the file as UTF-8") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise CampaignError(f"{path.name}, line {line}: no valid YAML: {error.problem}") from error
+    if not isinstance(content, dict):
+        raise CampaignError(f"{path.name}, line 1: write `name: value` lines, such as `goal: …`")
+    if "name" in content:
+        raise CampaignError(
+            f"{path.name}, line {_line(node, ('name',))}: leave out `name`: it is the file's name"
+        )
+    try:
+        campaign = Campaign(name=path.stem, **content)
+    except ValidationError as error:
+        raise CampaignError(_explain(path.name, node, error)) from error
+    except TypeError as error:
+        raise CampaignError(f"{path.name}: every key must be a word, such as `goal`") from error
+    _require_templates(path, campaign, _line(node, ("template",)))
+    return campaign
+
+
+def _require_templates(path: Path, campaign: Campaign, line: int) -> None:
+    folder = path.parent / "templates" / campaign.template
+    for language in LANGUAGES:
+        for part in (f"subject.{language}.txt", f"body.{language}.txt", f"body.{language}.html"):
+            if not (folder / part).is_file():
+                raise CampaignError(
+                    f"{path.name}, line {line}: template {campaign.template!r} lacks"
+                    f" templates/{campaign.template}/{part}: write it"
+                )
+
+
+def _explain(name: str, node: yaml.Node, error: ValidationError) -> str:
+    problems = []
+    for each in error.errors(include_url=False):
+        where = tuple(each["loc"])
+        key = ".".join(str(part) for part in where if not isinstance(part, int))
+        if each["type"] == "missing":
+            mend = f"`{key}` is missing: write it"
+        elif each["type"] == "extra_forbidden":
+            mend = f"`{key}` is no key; the keys are {', '.join(_keys(where))}"
+        elif where == ("name",):
+            mend = "the file's name must be lower-case letters, digits and _, such as spring.yaml"
+        else:
+            mend = f"`{key}` is {each['input']!r}: {each['msg'][:1].lower()}{each['msg'][1:]}"
+        problems.append(f"line {_line(node, where)}: {mend}")
+    return f"{name}, " + "; ".join(problems)
+
+
+def _keys(where: tuple[int | str, ...]) -> list[str]:
+    model = Audience if where[0] == "audience" and len(where) > 1 else Campaign
+    return [key for key in model.model_fields if key != "name"]
+
+
+def _line(node: yaml.Node | None, where: tuple[Any, ...]) -> int:
+    """The line on which the value at a path stands, or the innermost part of the path there is."""
+    line = 1
+    for step in where:
+        if isinstance(node, yaml.MappingNode):
+            found = next(((k, v) for k, v in node.value if k.value == step), None)
+            if found is None:
+                return line
+            line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+            node = node.value[step]
+            line = node.start_mark.line + 1
+    return line

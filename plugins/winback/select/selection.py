@@ -1,0 +1,197 @@
+"""The step select: a verdict on every candidate, the draw, and the planned messages.
+
+Everything of one campaign happens in one transaction, so a run that dies leaves nothing half done
+and a run that is repeated finds its people drawn already. Who is a candidate is the dbt model
+`int_candidates`; what speaks against somebody is the SQL function `ops.eligibility`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import psycopg
+
+from winback.errors import DispatchRefused
+from winback.gate import has_passed
+from winback.select.assignment import draw
+from winback.select.campaigns import Campaign, read_campaigns
+from winback.settings import Settings, settings
+from winback.warehouse import connection as warehouse
+
+log = logging.getLogger(__name__)
+
+FIRST_STEP = 1
+
+_JUDGE = """
+create temporary table judged on commit drop as
+with audience as (
+    select * from intermediate.int_candidates
+    where state = any(%(states)s) and value_tier = any(%(value_tiers)s)
+)
+select audience.*, verdict.address_hash, verdict.is_eligible, verdict.reasons, verdict.evidence
+from audience
+inner join ops.eligibility(
+    (select array_agg(customer_key order by customer_key) from audience),
+    (select array_agg(last_ordered_at order by customer_key) from audience),
+    %(campaign)s, %(channel)s, %(as_of)s, %(known_until)s, %(consent_unused_months)s
+) as verdict using (customer_key)
+"""
+
+_KEEP_VERDICTS = """
+insert into ops.verdict
+    (snapshot_id, campaign_id, customer_key, channel, step, is_eligible, reasons, evidence)
+select %(snapshot)s, %(campaign)s, customer_key, %(channel)s, 'select', is_eligible, reasons, evidence
+from judged
+"""
+
+_EXCLUDE = """
+insert into ops.assignment
+    (campaign_id, lapse_id, customer_key, snapshot_id, as_of, occasion, occasion_date, arm, reason,
+     stratum, customer_state, window_starts_at, window_days)
+select %(campaign)s, lapse_id, customer_key, %(snapshot)s, %(as_of)s, occasion, occasion_date,
+    'excluded', array_to_string(reasons, ', '), value_tier, state, %(known_until)s, %(window_days)s
+from judged
+where not is_eligible
+    and not exists (
+        select 1 from ops.assignment as earlier
+        where earlier.campaign_id = %(campaign)s and earlier.lapse_id = judged.lapse_id
+    )
+"""
+
+_TO_DRAW = """
+select customer_key, value_tier
+from judged
+where is_eligible
+    and not exists (
+        select 1 from ops.assignment as earlier
+        where earlier.campaign_id = %(campaign)s and earlier.lapse_id = judged.lapse_id
+            and earlier.arm <> 'excluded'
+    )
+"""
+
+_ASSIGN = """
+insert into ops.assignment
+    (campaign_id, lapse_id, customer_key, snapshot_id, as_of, occasion, occasion_date, arm,
+     stratum, customer_state, window_starts_at, window_days)
+select %(campaign)s, lapse_id, customer_key, %(snapshot)s, %(as_of)s, occasion, occasion_date,
+    drawn.arm, value_tier, state, %(known_until)s, %(window_days)s
+from judged
+inner join unnest(%(keys)s::text[], %(arms)s::text[]) as drawn (customer_key, arm) using (customer_key)
+"""
+
+_PLAN = """
+insert into ops.outreach
+    (campaign_id, lapse_id, step, channel, customer_key, address_hash, snapshot_id, as_of, template)
+select %(campaign)s, assigned.lapse_id, %(first_step)s, %(channel)s, customer_key,
+    judged.address_hash, %(snapshot)s, %(as_of)s, %(template)s
+from ops.assignment as assigned
+inner join judged using (customer_key)
+where assigned.campaign_id = %(campaign)s
+    and assigned.snapshot_id = %(snapshot)s
+    and assigned.arm = 'treated'
+on conflict do nothing
+"""
+
+
+@dataclass(frozen=True)
+class Selected:
+    """What one campaign's selection added."""
+
+    campaign: str
+    n_excluded: int
+    n_holdout: int
+    n_treated: int
+    n_planned: int
+
+
+def select(snapshot_id: int, as_of: date) -> list[Selected]:
+    """Selects for every campaign.
+
+    Args:
+        snapshot_id: The snapshot the marts were built from.
+        as_of: Its date.
+
+    Raises:
+        DispatchRefused: The snapshot is a backfill, not the newest, or did not pass its gates.
+        CampaignError: A campaign file is wrong; nothing was selected for any campaign.
+    """
+    config = settings()
+    campaigns = read_campaigns(config.campaigns)
+    _require_fit(snapshot_id, as_of)
+    return [_select(campaign, snapshot_id, as_of, config) for campaign in campaigns]
+
+
+def _require_fit(snapshot_id: int, as_of: date) -> None:
+    with warehouse.connect("sender") as connection:
+        row = connection.execute(
+            "select purpose, as_of, snapshot_id = ("
+            " select max(snapshot_id) from ops.snapshot where purpose = 'live' and as_of = ("
+            " select max(as_of) from ops.snapshot where purpose = 'live'))"
+            " from ops.snapshot where snapshot_id = %s",
+            (snapshot_id,),
+        ).fetchone()
+    if row is None:
+        raise DispatchRefused(f"there is no snapshot {snapshot_id}: run winback_ingest first")
+    purpose, of_date, is_newest = row
+    if purpose != "live":
+        raise DispatchRefused(f"snapshot {snapshot_id} is a backfill: backfills compute, never send")
+    if of_date != as_of:
+        raise DispatchRefused(f"snapshot {snapshot_id} is of {of_date}, not of {as_of}")
+    if not is_newest:
+        raise DispatchRefused(
+            f"snapshot {snapshot_id} of {as_of} is not the newest: the marts are not of its date"
+        )
+    if not has_passed(snapshot_id):
+        raise DispatchRefused(
+            f"snapshot {snapshot_id} of {as_of} has not passed the gates raw and marts:"
+            " see ops.gate_result, mend the data and run winback_ingest again"
+        )
+
+
+def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings) -> Selected:
+    values: dict[str, Any] = {
+        "campaign": campaign.name,
+        "states": campaign.audience.states,
+        "value_tiers": campaign.audience.value_tiers,
+        "channel": campaign.channel,
+        "template": campaign.template,
+        "first_step": FIRST_STEP,
+        "snapshot": snapshot_id,
+        "as_of": as_of,
+        "known_until": config.as_of_at(as_of),
+        "window_days": config.recovery_window_days,
+        "consent_unused_months": config.consent_unused_months,
+    }
+    with warehouse.connect("sender") as connection:
+        # one selection of a campaign at a time, so that nobody is drawn twice
+        connection.execute(
+            "select pg_advisory_xact_lock(hashtextextended(%(campaign)s, 1))", values
+        )
+        _store_campaign(connection, campaign)
+        connection.execute(_JUDGE, values)
+        connection.execute(_KEEP_VERDICTS, values)
+        n_excluded = connection.execute(_EXCLUDE, values).rowcount
+        candidates = connection.execute(_TO_DRAW, values).fetchall()
+        arms = draw(
+            candidates, campaign.holdout_pct, config.assignment_salt, f"{campaign.name}\x1f{as_of}"
+        )
+        values |= {"keys": list(arms), "arms": list(arms.values())}
+        connection.execute(_ASSIGN, values)
+        n_planned = connection.execute(_PLAN, values).rowcount
+    n_holdout = sum(arm == "holdout" for arm in arms.values())
+    selected = Selected(campaign.name, n_excluded, n_holdout, len(arms) - n_holdout, n_planned)
+    log.info("%s", selected)
+    return selected
+
+
+def _store_campaign(connection: psycopg.Connection, campaign: Campaign) -> None:
+    connection.execute(
+        "insert into ops.campaign (campaign_id, definition) values (%s, %s)"
+        " on conflict (campaign_id) do update"
+        " set definition = excluded.definition, updated_at = now()"
+        " where ops.campaign.definition is distinct from excluded.definition",
+        (campaign.name, campaign.model_dump_json()),
+    )
