@@ -50,6 +50,10 @@ class Settings:
     max_quarantined_pct: float = _setting(2.0, "more bad rows than this stop the run")
     max_candidates_pct: float = _setting(95.0, "a larger share of customers is a data fault")
 
+    sender_name: str = _setting("", "the company that writes, as the law wants it named")
+    sender_email: str = _setting("", "address that messages come from; answers go there")
+    sender_postal_address: str = _setting("", "postal address in every message's footer")
+
     replay: bool = _setting(False, "pretend that as_of is today; demands the sandbox")
     mail_transport: str = _setting("sandbox", "`sandbox` or `sendgrid`")
     sendgrid_url: str = _setting("https://api.sendgrid.com", "host of the mail API (or the EU one)")

@@ -1,9 +1,10 @@
--- The one verdict on a customer and a channel. Planning asks it about every candidate, and the last
+-- The one verdict on a customer and a channel; `asked_at` is the position in the arrays. Planning asks it about every candidate, and the last
 -- check before a request asks it again about the recipients of that request.
 --
 -- known_until is 00:00 of as_of in business time: facts from then on are not known yet. What our own
 -- messages brought about (a bounce, an objection by the unsubscribe link) counts at once.
-create or replace function ops.eligibility(
+drop function if exists ops.eligibility;
+create function ops.eligibility(
     customer_keys text[],
     last_purchases_at timestamptz[],
     for_campaign text,
@@ -12,13 +13,21 @@ create or replace function ops.eligibility(
     known_until timestamptz,
     consent_unused_months int
 )
-returns table (customer_key text, address_hash text, is_eligible boolean, reasons text[], evidence jsonb)
+returns table (
+    asked_at bigint,
+    customer_key text,
+    address_hash text,
+    is_eligible boolean,
+    reasons text[],
+    evidence jsonb
+)
 language sql
 stable
 as $$
 with asked as (
-    select a.customer_key, a.last_purchase_at
-    from unnest(customer_keys, last_purchases_at) as a (customer_key, last_purchase_at)
+    select a.asked_at, a.customer_key, a.last_purchase_at
+    from unnest(customer_keys, last_purchases_at)
+        with ordinality as a (customer_key, last_purchase_at, asked_at)
 ),
 
 newest_consent as (
@@ -28,12 +37,14 @@ newest_consent as (
         order by coalesce(c.withdrawn_at, c.granted_at) desc, c.withdrawn_at desc nulls last
     ) as newest
     from raw.consents as c
-    inner join asked using (customer_key)
-    where c.channel = for_channel and c.granted_at < known_until
+    where c.customer_key = any(customer_keys)
+        and c.channel = for_channel
+        and c.granted_at < known_until
 ),
 
 facts as (
     select
+        asked.asked_at,
         asked.customer_key,
         customers.email_hash as address_hash,
         consent.consent_id,
@@ -91,6 +102,7 @@ judged as (
 )
 
 select
+    judged.asked_at,
     judged.customer_key,
     judged.address_hash,
     cardinality(judged.reasons) = 0,

@@ -1,0 +1,74 @@
+"""Lists for marketing: whom a campaign writes to, as a CSV file that a spreadsheet opens safely.
+
+The file holds names and addresses, so only its owner can read it. Lists without personal data are
+the marts.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from winback.warehouse import connection as warehouse
+
+COLUMNS = (
+    "customer_key", "email", "first_name", "last_name", "locale", "state", "value_tier",
+    "last_purchase_date", "message_state",
+)  # fmt: skip
+# a spreadsheet takes a cell that begins like this for a formula
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+_ROWS = """
+select o.customer_key, person.email, person.first_name, person.last_name, customers.locale,
+    a.customer_state, a.stratum, a.occasion_date, o.state
+from ops.outreach as o
+inner join ops.assignment as a
+    on a.campaign_id = o.campaign_id and a.lapse_id = o.lapse_id and a.arm = 'treated'
+left join pii.customers as person on person.customer_key = o.customer_key
+left join raw.customers as customers on customers.customer_key = o.customer_key
+where o.campaign_id = %s and a.as_of = %s and o.state <> 'cancelled'
+    -- an objection removes people who are already on a list
+    and not exists (
+        select 1 from ops.suppression as s
+        where s.address_hash = o.address_hash
+            or (s.scope = 'person' and s.customer_key = o.customer_key)
+    )
+order by o.customer_key
+"""
+
+
+def write_list(folder: Path, campaign: str, as_of: date) -> tuple[Path, int]:
+    """Writes the people a campaign was to contact on a date; replaces an earlier list.
+
+    Args:
+        folder: Where lists are kept.
+        campaign: The campaign.
+        as_of: The date on which they were drawn.
+
+    Returns:
+        The file, and how many people are on it.
+    """
+    path = folder / as_of.isoformat() / f"{campaign}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    unfinished = path.with_suffix(".part")
+    unfinished.unlink(missing_ok=True)
+    with warehouse.connect("sender") as connection:
+        rows = connection.execute(_ROWS, (campaign, as_of)).fetchall()
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        writer.writerows(_harmless(row) for row in rows)
+    unfinished.replace(path)
+    return path, len(rows)
+
+
+def _harmless(row: Iterable[Any]) -> list[Any]:
+    return [
+        f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
+        for cell in row
+    ]

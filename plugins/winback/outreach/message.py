@@ -1,0 +1,187 @@
+"""What a message says: pure functions from a template and a recipient to a mail.
+
+A mail is composed once per language and shape with tags in the place of personal values, because
+the mail API takes one body and the values per recipient. A mail without sender identity, reason,
+stop link and List-Unsubscribe headers can not be built. Sending is `dispatch.py`.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from uuid import UUID
+
+from babel.dates import format_date
+from jinja2 import FileSystemLoader, StrictUndefined, TemplateError
+from jinja2.sandbox import SandboxedEnvironment
+from markupsafe import Markup
+
+from winback.errors import CampaignError
+from winback.select.campaigns import LANGUAGES
+
+DEFAULT_LANGUAGE = "en"
+# what differs from one recipient to the next; first_name may be absent, the others never
+PERSONAL = ("first_name", "last_purchase_on", "consented_on", "unsubscribe_url")
+MAX_NAME_LENGTH = 100
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who writes, as it stands in every message."""
+
+    name: str
+    email: str
+    postal_address: str
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """Whom a message goes to, with everything in it that is personal."""
+
+    message_id: UUID
+    address: str
+    first_name: str | None
+    locale: str | None
+    last_purchase_on: date
+    consented_on: date
+    unsubscribe_url: str
+
+    @property
+    def language(self) -> str:
+        """The language of the message: the locale's when there is a template, else English."""
+        language = (self.locale or "")[:2].lower()
+        return language if language in LANGUAGES else DEFAULT_LANGUAGE
+
+    @property
+    def shape(self) -> tuple[str, bool]:
+        """Recipients of the same shape share one composed mail."""
+        return self.language, bool(self.first_name)
+
+
+@dataclass(frozen=True)
+class Mail:
+    """A composed mail; its parts hold tags until `personal_values` takes their place."""
+
+    subject: str
+    text: str
+    html: str
+
+
+def compose(folder: Path, template: str, shape: tuple[str, bool], sender: Sender) -> Mail:
+    """Composes the mail that all recipients of a shape receive.
+
+    Args:
+        folder: Folder of templates.
+        template: The campaign's template.
+        shape: From `Recipient.shape`.
+        sender: Who writes.
+
+    Raises:
+        CampaignError: The template is wrong, or lacks what every message must carry.
+    """
+    if not (sender.name and sender.email and sender.postal_address):
+        raise CampaignError(
+            "a message must say who writes: set sender_name, sender_email and"
+            " sender_postal_address in config/winback.yaml"
+        )
+    language, has_first_name = shape
+    environment = SandboxedEnvironment(
+        loader=FileSystemLoader(folder),
+        autoescape=lambda name: bool(name and name.endswith(".html")),
+        undefined=StrictUndefined,
+    )
+
+    def render(name: str, kind: str) -> str:
+        values: dict[str, object] = {p: Markup(tag(p, kind)) for p in PERSONAL}  # noqa: S704 - our own tags
+        values |= {
+            "first_name": values["first_name"] if has_first_name else None,
+            "language": language,
+            "sender_name": sender.name,
+            "sender_postal_address": sender.postal_address,
+        }
+        if not name.startswith("why."):
+            why = render(f"why.{language}.txt", kind)
+            values["why"] = Markup(html.escape(why) if kind == "html" else why)  # noqa: S704
+        try:
+            return environment.get_template(name).render(values).strip()
+        except TemplateError as error:
+            where = f"{getattr(error, 'name', None) or name}"
+            raise CampaignError(f"templates/{where}: {error.message or error}") from error
+
+    mail = Mail(
+        subject=" ".join(render(f"{template}/subject.{language}.txt", "text").split()),
+        text=render(f"{template}/body.{language}.txt", "text"),
+        html=render(f"{template}/body.{language}.html", "html"),
+    )
+    _require_footer(mail, template, language, sender)
+    return mail
+
+
+def tag(name: str, kind: str) -> str:
+    """What stands for a personal value in a composed mail; `kind` is `text` or `html`."""
+    return f"%winback.{name}.{kind}%"
+
+
+def personal_values(recipient: Recipient) -> dict[str, str]:
+    """What takes the place of each tag, escaped for the part in which the tag stands."""
+    locale = recipient.locale or DEFAULT_LANGUAGE
+    language = recipient.language
+    locale = locale if locale.startswith(language) else language
+    values = {
+        "first_name": _one_line(recipient.first_name or "")[:MAX_NAME_LENGTH],
+        "last_purchase_on": _written(recipient.last_purchase_on, locale),
+        "consented_on": _written(recipient.consented_on, locale),
+        "unsubscribe_url": recipient.unsubscribe_url,
+    }
+    return {
+        tag(name, kind): html.escape(value) if kind == "html" else value
+        for name, value in values.items()
+        for kind in ("text", "html")
+    }
+
+
+def headers(recipient: Recipient) -> dict[str, str]:
+    """The headers by which mail programs offer to unsubscribe with one click (RFC 8058)."""
+    url = recipient.unsubscribe_url
+    if not url.startswith(("https://", "http://")) or any(c in url for c in "<>\r\n"):
+        raise CampaignError(f"public_url must be a web address, but gives {url!r}")
+    return {
+        "List-Unsubscribe": f"<{url}>",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+    }
+
+
+def fill(part: str, values: Mapping[str, str]) -> str:
+    """A part as one recipient reads it, for previews."""
+    for name, value in values.items():
+        part = part.replace(name, value)
+    return part
+
+
+def _require_footer(mail: Mail, template: str, language: str, sender: Sender) -> None:
+    for kind, part in (("text", mail.text), ("html", html.unescape(mail.html))):
+        needed = {
+            "the stop link {{ unsubscribe_url }}": tag("unsubscribe_url", kind),
+            "the reason {{ why }}": tag("consented_on", kind),
+            "the sender {{ sender_name }}": sender.name,
+            "the address {{ sender_postal_address }}": sender.postal_address,
+        }
+        for what, text in needed.items():
+            if text not in part:
+                raise CampaignError(
+                    f"template {template!r} ({language}, {kind}) lacks {what}:"
+                    f" include footer.{language}.{'html' if kind == 'html' else 'txt'}"
+                )
+    if not mail.subject:
+        raise CampaignError(f"templates/{template}/subject.{language}.txt is empty: write a subject")
+
+
+def _written(day: date, locale: str) -> str:
+    return format_date(day, format="long", locale=locale.replace("-", "_"))
+
+
+def _one_line(text: str) -> str:
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
