@@ -88,7 +88,11 @@ def require_allowed(snapshot_id: int, as_of: date, config: Settings, now: dateti
 
 
 def _send_campaign(
-    campaign: Campaign, snapshot_id: int, as_of: date, transport: SendGridTransport, config: Settings
+    campaign: Campaign,
+    snapshot_id: int,
+    as_of: date,
+    transport: SendGridTransport,
+    config: Settings,
 ) -> Counter[str]:
     sender = Sender(config.sender_name, config.sender_email, config.sender_postal_address)
     worker = f"{socket.gethostname()}:{os.getpid()}"

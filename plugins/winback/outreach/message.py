@@ -176,7 +176,9 @@ def _require_footer(mail: Mail, template: str, language: str, sender: Sender) ->
                     f" include footer.{language}.{'html' if kind == 'html' else 'txt'}"
                 )
     if not mail.subject:
-        raise CampaignError(f"templates/{template}/subject.{language}.txt is empty: write a subject")
+        raise CampaignError(
+            f"templates/{template}/subject.{language}.txt is empty: write a subject"
+        )
 
 
 def _written(day: date, locale: str) -> str:

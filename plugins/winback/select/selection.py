@@ -82,6 +82,16 @@ from judged
 inner join unnest(%(keys)s::text[], %(arms)s::text[]) as drawn (customer_key, arm) using (customer_key)
 """
 
+# who is a candidate by a newer purchase has come back from the older lapse
+_CLOSE_OLDER_LAPSES = """
+update ops.outreach as o set is_lapse_open = false
+from judged
+where o.campaign_id = %(campaign)s
+    and o.customer_key = judged.customer_key
+    and o.lapse_id <> judged.lapse_id
+    and o.is_lapse_open
+"""
+
 _PLAN = """
 insert into ops.outreach
     (campaign_id, lapse_id, step, channel, customer_key, address_hash, snapshot_id, as_of, template)
@@ -137,7 +147,9 @@ def _require_fit(snapshot_id: int, as_of: date) -> None:
         raise DispatchRefused(f"there is no snapshot {snapshot_id}: run winback_ingest first")
     purpose, of_date, is_newest = row
     if purpose != "live":
-        raise DispatchRefused(f"snapshot {snapshot_id} is a backfill: backfills compute, never send")
+        raise DispatchRefused(
+            f"snapshot {snapshot_id} is a backfill: backfills compute, never send"
+        )
     if of_date != as_of:
         raise DispatchRefused(f"snapshot {snapshot_id} is of {of_date}, not of {as_of}")
     if not is_newest:
@@ -180,6 +192,7 @@ def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings)
         )
         values |= {"keys": list(arms), "arms": list(arms.values())}
         connection.execute(_ASSIGN, values)
+        connection.execute(_CLOSE_OLDER_LAPSES, values)
         n_planned = connection.execute(_PLAN, values).rowcount
     n_holdout = sum(arm == "holdout" for arm in arms.values())
     selected = Selected(campaign.name, n_excluded, n_holdout, len(arms) - n_holdout, n_planned)

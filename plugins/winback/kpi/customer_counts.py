@@ -1,0 +1,117 @@
+"""How many customers there are and how many are gone, for any day, from the orders alone."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import psycopg
+from psycopg import sql
+
+from winback.settings import Settings
+
+_COUNTS = """
+with purchase as (
+    select distinct customer_key, (ordered_at at time zone %(zone)s)::date as bought_on
+    from raw.orders
+),
+
+-- on the days from 181 days after a purchase until the next one, the customer is on the list
+silence as (
+    select
+        bought_on + %(inactive_days)s + 1 as starts_on,
+        lead(bought_on) over (partition by customer_key order by bought_on) as ends_on
+    from purchase
+),
+
+listed as (
+    select starts_on, ends_on from silence
+    where ends_on is null or ends_on >= starts_on
+),
+
+counted as (
+    select
+        day.as_of,
+        (
+            select count(*) from raw.customers as c where c.registered_at < day.known_until
+        )::int as n_customers,
+        count(*) filter (where listed.starts_on <= day.as_of
+            and (listed.ends_on is null or listed.ends_on >= day.as_of))::int as n_six_months,
+        count(*) filter (where listed.starts_on between day.as_of - 29 and day.as_of
+            and (listed.ends_on is null or listed.ends_on >= day.as_of))::int as n_newly_inactive,
+        count(*) filter (where listed.ends_on between day.as_of - 30 and day.as_of - 1)::int
+            as n_returned
+    from unnest(%(days)s::date[], %(instants)s::timestamptz[]) as day (as_of, known_until)
+    left join listed on listed.starts_on <= day.as_of
+    group by day.as_of, day.known_until
+),
+
+lapsed as (
+    select * from unnest(%(lapsed_days)s::date[], %(lapsed)s::int[]) as l (as_of, n_lapsed)
+),
+
+newest as (
+    select *, row_number() over (partition by as_of order by revision desc) as position
+    from ops.customer_count
+),
+
+fresh as (
+    select
+        counted.*,
+        -- the states of a day that are no longer there were right when they were
+        coalesce(lapsed.n_lapsed, newest.n_lapsed) as n_lapsed,
+        coalesce(newest.revision, 0) + 1 as revision,
+        row(newest.n_customers, newest.n_six_months, newest.n_newly_inactive, newest.n_returned,
+            newest.n_lapsed) as before
+    from counted
+    left join lapsed using (as_of)
+    left join newest on newest.as_of = counted.as_of and newest.position = 1
+)
+
+insert into ops.customer_count
+    (as_of, revision, n_customers, n_six_months, n_lapsed, n_newly_inactive, n_returned)
+select as_of, revision, n_customers, n_six_months, n_lapsed, n_newly_inactive, n_returned
+from fresh
+where before is distinct from
+    row(n_customers, n_six_months, n_newly_inactive, n_returned, n_lapsed)
+"""
+
+
+def write_customer_counts(
+    connection: psycopg.Connection, days: list[date], config: Settings
+) -> int:
+    """Writes the counts of every day that has none or other ones; returns how many.
+
+    Args:
+        connection: As the sender; the caller commits.
+        days: The as-of dates.
+        config: Settings.
+    """
+    lapsed = _lapsed(connection, days)
+    values = {
+        "days": days,
+        "instants": [config.as_of_at(day) for day in days],
+        "zone": config.business_timezone,
+        "inactive_days": config.inactive_days,
+        "lapsed_days": list(lapsed),
+        "lapsed": list(lapsed.values()),
+    }
+    return connection.execute(_COUNTS, values).rowcount
+
+
+def _lapsed(connection: psycopg.Connection, days: list[date]) -> dict[date, int]:
+    """How many had lapsed, for the days whose states were built and still stand."""
+    schemas = connection.execute(
+        "select table_schema from information_schema.tables where table_name = 'fct_customer_states'"
+        " and (table_schema = 'marts' or table_schema like 'marts\\_asof\\_%%')",
+    ).fetchall()
+    found: dict[date, int] = {}
+    for (schema,) in sorted(schemas, reverse=True):  # `marts` comes last, and counts
+        rows = connection.execute(
+            sql.SQL(
+                "select as_of, count(*) filter (where is_lapsed) from {}.fct_customer_states"
+                " where as_of = any(%s) group by as_of"
+            ).format(sql.Identifier(schema)),
+            (days,),
+        ).fetchall()
+        found |= dict(rows)
+    return found

@@ -1,0 +1,66 @@
+"""The mail provider's event webhook: who may call it, and keeping what it brought.
+
+A batch is checked by its signature before anything in it is read, then stored as it came. What it
+says is worked out later, in `events.py`. The HTTP route around it is in `web/`.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from winback.errors import SettingsError
+from winback.warehouse import connection as warehouse
+
+MAX_BODY_BYTES = 1 << 20
+SIGNATURE_HEADER = "X-Twilio-Email-Event-Webhook-Signature"
+TIMESTAMP_HEADER = "X-Twilio-Email-Event-Webhook-Timestamp"
+
+
+def is_genuine(body: bytes, signature: str, timestamp: str, key: str, max_age_seconds: int) -> bool:
+    """Whether a batch was signed by the provider, and recently.
+
+    Args:
+        body: The raw body.
+        signature: Base64 of an ECDSA signature over timestamp and body.
+        timestamp: Seconds since 1970, as sent.
+        key: The provider's public key, base64 of DER.
+        max_age_seconds: An older (or later) timestamp is refused.
+
+    Raises:
+        SettingsError: The key is missing or no key.
+    """
+    public_key = _public_key(key)
+    try:
+        age = abs(time.time() - int(timestamp))
+        public_key.verify(
+            base64.b64decode(signature, validate=True),
+            timestamp.encode() + body,
+            ec.ECDSA(hashes.SHA256()),
+        )
+    except (ValueError, InvalidSignature):
+        return False
+    return age <= max_age_seconds
+
+
+def keep(body: bytes) -> None:
+    """Stores a genuine batch for `events.record`."""
+    with warehouse.connect("webhook") as connection:
+        connection.execute("insert into pii.webhook_inbox (body) values (%s)", (body,))
+
+
+def _public_key(key: str) -> ec.EllipticCurvePublicKey:
+    try:
+        public_key = serialization.load_der_public_key(base64.b64decode(key, validate=True))
+    except ValueError as error:
+        raise SettingsError(
+            "sendgrid_webhook_key is not the public key of the signed event webhook:"
+            " copy it from the provider's settings to WINBACK_SENDGRID_WEBHOOK_KEY"
+        ) from error
+    if not isinstance(public_key, ec.EllipticCurvePublicKey):
+        raise SettingsError("sendgrid_webhook_key must be an elliptic curve key")
+    return public_key
