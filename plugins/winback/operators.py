@@ -1,0 +1,173 @@
+"""The eight steps as Airflow tasks: what a run is about, and which function does the work.
+
+Light to import: DAG files load it on every parse, so the work is imported inside the tasks. Tasks
+pass ids and dates, never rows. A run is about one or more snapshots; each carries its as-of date in
+the extra of the asset event that starts the next DAG.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from airflow.sdk import Asset, Param, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from winback.settings import settings
+
+log = logging.getLogger(__name__)
+
+RAW = Asset("winback://raw")
+CANDIDATES = Asset("winback://candidates")
+OUTREACH = Asset("winback://outreach")
+
+PARAMS = {
+    "as_of": Param(
+        None,
+        type=["null", "string"],
+        format="date",
+        title="As-of date",
+        description="Facts before 00:00 of this day count. Empty: the day of the run.",
+    )
+}
+Snapshot = dict[str, Any]  # {"snapshot_id": 7, "as_of": "1998-01-01"}
+
+
+def as_of_of(context: Any) -> date:
+    """The as-of date of a run: as asked for, else the business day the run is due."""
+    asked = (context.get("params") or {}).get("as_of")
+    if asked:
+        return date.fromisoformat(asked)
+    run = context["dag_run"]
+    due: datetime = run.logical_date or run.run_after
+    return due.astimezone(ZoneInfo(settings().business_timezone)).date()
+
+
+def snapshots_of(context: Any) -> list[Snapshot]:
+    """The snapshots an asset-triggered run is about.
+
+    Events that came while the DAG was busy arrive together. Every backfill among them counts; of
+    the live ones only the newest, since it holds all that the others knew.
+    """
+    events = [
+        event.extra
+        for each in context["triggering_asset_events"].values()
+        for event in each
+        if "snapshot_id" in event.extra
+    ]
+    if not events:
+        return _newest_snapshot()
+    events.sort(key=lambda extra: extra["snapshot_id"])
+    live = [extra for extra in events if extra["purpose"] == "live"]
+    return [extra for extra in events if extra["purpose"] != "live" or extra is live[-1]]
+
+
+def _newest_snapshot() -> list[Snapshot]:
+    """For a run that a person started by hand."""
+    from winback.errors import SourceError
+    from winback.extract.snapshot import newest_live
+
+    found = newest_live()
+    if found is None:
+        raise SourceError("nothing was extracted yet: run winback_ingest first")
+    return [{"snapshot_id": found[0], "as_of": found[1].isoformat(), "purpose": "live"}]
+
+
+@task(task_id="extract")
+def extract(**context: Any) -> list[Snapshot]:
+    """Takes a snapshot of every feed."""
+    from winback.extract.snapshot import extract as run, purpose_of
+
+    as_of = as_of_of(context)
+    purpose = purpose_of(as_of, is_backfill=str(context["dag_run"].run_type).endswith("backfill"))
+    return [{"snapshot_id": run(as_of, purpose), "as_of": as_of.isoformat(), "purpose": purpose}]
+
+
+@task(task_id="stage")
+def stage(**context: Any) -> list[Snapshot]:
+    """Builds and tests the staging models."""
+    return _build("stage", snapshots_of(context))
+
+
+@task(task_id="model")
+def model(snapshots: list[Snapshot]) -> list[Snapshot]:
+    """Builds and tests the intermediate models and the marts."""
+    return _build("model", snapshots)
+
+
+def _build(part: str, snapshots: list[Snapshot]) -> list[Snapshot]:
+    from winback.dbt_build import build, schema_suffix
+
+    for each in snapshots:
+        build(part, date.fromisoformat(each["as_of"]), schema_suffix(each["snapshot_id"]))
+    return snapshots
+
+
+def gate(name: str, outlet: Asset) -> Callable[[Any], Any]:
+    """A task that judges snapshots by a gate and tells the next DAG about them when they pass."""
+
+    @task(task_id="gate", outlets=[outlet])
+    def judge(snapshots: list[Snapshot], **context: Any) -> list[Snapshot]:
+        from winback.dbt_build import schema_suffix
+        from winback.gate import run_gate
+
+        for each in snapshots:
+            suffix = schema_suffix(each["snapshot_id"]) if name == "marts" else ""
+            run_gate(name, each["snapshot_id"], date.fromisoformat(each["as_of"]), suffix)
+        _announce(context, outlet, snapshots)
+        return snapshots
+
+    return judge
+
+
+@task(task_id="select")
+def select(**context: Any) -> list[Snapshot]:
+    """Judges and draws the candidates; a backfill selects nobody."""
+    from winback.select.selection import select as run
+
+    live = [each for each in snapshots_of(context) if each["purpose"] == "live"]
+    if not live:
+        raise AirflowSkipException("a backfill computes and never sends")
+    for each in live:
+        run(each["snapshot_id"], date.fromisoformat(each["as_of"]))
+    return live
+
+
+@task(task_id="outreach", outlets=[OUTREACH])
+def outreach(snapshots: list[Snapshot], **context: Any) -> dict[str, dict[str, int]]:
+    """Sends what is planned and writes the lists."""
+    from winback.outreach.dispatch import outreach as run
+    from winback.outreach.lists import write_list
+
+    done: dict[str, dict[str, int]] = {}
+    for each in snapshots:
+        as_of = date.fromisoformat(each["as_of"])
+        for campaign, counts in run(each["snapshot_id"], as_of).items():
+            done[campaign] = dict(counts)
+            path, n_people = write_list(settings().home / "lists", campaign, as_of)
+            log.info("%s people on %s", n_people, path)
+    _announce(context, OUTREACH, snapshots)
+    return done
+
+
+@task(task_id="record")
+def record() -> dict[str, int]:
+    """Turns the webhook's inbox into events, states and suppressions."""
+    from winback.record.events import record as run
+
+    return dict(run())
+
+
+@task(task_id="kpi")
+def kpi(**context: Any) -> int:
+    """Writes the KPI snapshots up to the as-of date."""
+    from winback.kpi.snapshot import write_snapshots
+
+    return write_snapshots(as_of_of(context))
+
+
+def _announce(context: Any, asset: Asset, snapshots: Sequence[Snapshot]) -> None:
+    context["outlet_events"][asset].extra = dict(snapshots[-1])

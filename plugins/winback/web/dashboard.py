@@ -1,0 +1,97 @@
+"""The Win-back tab: where things stand, whom we wrote to, and what it brought.
+
+Reads the marts as the role of the BI tools, so it can show nothing that they could not.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from functools import cache
+from typing import Any
+
+from airflow.api_fastapi.core_api.security import GetUserDep
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse, Response
+from psycopg.rows import dict_row
+
+from winback.settings import settings
+from winback.warehouse import connection as warehouse
+from winback.web.pages import render
+
+router = APIRouter()
+
+
+@router.get("/dashboard")
+def dashboard(user: GetUserDep) -> HTMLResponse:
+    """The page; asks for Airflow's login."""
+    data = _read()
+    charts = _charts(data) if data["today"] else {}
+    page = render(
+        "dashboard.html",
+        **data,
+        charts={name: json.dumps(chart).replace("<", "\\u003c") for name, chart in charts.items()},
+        is_replay=settings().replay,
+        sandbox=settings().sendgrid_url if settings().mail_transport == "sandbox" else None,
+    )
+    return HTMLResponse(page, headers={"Cache-Control": "no-store"})
+
+
+@router.get("/static/vega.js")
+def vega() -> Response:
+    """Vega, Vega-Lite and Vega-Embed as one file, so that no other host is asked."""
+    return Response(
+        _bundle(), media_type="text/javascript", headers={"Cache-Control": "max-age=86400"}
+    )
+
+
+@cache
+def _bundle() -> str:
+    import vl_convert
+
+    # the snippet is what the bundle is built around; it hands the drawing function to the page
+    return vl_convert.javascript_bundle("window.drawChart = vegaEmbed;")
+
+
+def _charts(data: dict[str, Any]) -> dict[str, Any]:
+    from winback.kpi import charts
+
+    drawn = {"inactive": charts.inactive_over_time(data["days"])}
+    if data["states"]:
+        drawn["states"] = charts.candidates_by_state(data["states"])
+    if any(row["incremental_pct"] is not None for row in data["cohorts"]):
+        drawn["effect"] = charts.naive_beside_incremental(data["cohorts"])
+    return drawn
+
+
+def _read() -> dict[str, Any]:
+    with warehouse.connect("bi") as connection, connection.cursor(row_factory=dict_row) as cursor:
+        is_built = cursor.execute(
+            "select to_regclass('marts.rpt_customers_daily') is not null as is_built"
+        ).fetchone()
+        if not is_built or not is_built["is_built"]:
+            return {"today": None, "days": [], "cohorts": [], "states": [], "reasons": []}
+        days = cursor.execute(
+            "select as_of, n_customers, n_six_months, n_lapsed, n_returned, churn_pct"
+            " from marts.rpt_customers_daily order by as_of"
+        ).fetchall()
+        as_of: date | None = days[-1]["as_of"] if days else None
+        cohorts = cursor.execute(
+            "select * from marts.rpt_kpi_daily where as_of = %s and segment = 'all'"
+            " order by cohort, campaign_id",
+            (as_of,),
+        ).fetchall()
+        states = cursor.execute(
+            "select state, arm, count(*)::int as n from marts.fct_candidates group by 1, 2"
+        ).fetchall()
+        reasons = cursor.execute(
+            "select replace(excluded_because, '_', ' ') as reason, count(*)::int as n"
+            " from marts.fct_candidates where arm = 'excluded' group by 1 order by 2 desc limit 8"
+        ).fetchall()
+    return {
+        "today": days[-1] if days else None,
+        "days": days,
+        "cohorts": cohorts,
+        "states": states,
+        "reasons": reasons,
+    }

@@ -1,0 +1,42 @@
+"""The unsubscribe link of every message: GET shows a button and changes nothing, POST unsubscribes.
+
+Mail programs send the POST by themselves (RFC 8058), so its answer must not depend on a browser.
+"""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import HTMLResponse
+
+from winback.record.unsubscribe import message_of, unsubscribe
+from winback.settings import settings
+from winback.web.pages import render
+
+router = APIRouter()
+
+
+@router.get("/unsubscribe/{token}")
+def ask(token: str, request: Request) -> HTMLResponse:
+    """Shows the button; does nothing, since programs open links too."""
+    if message_of(token) is None:
+        return _page(request, "unknown", 404)
+    return _page(request, "ask")
+
+
+@router.post("/unsubscribe/{token}")
+async def do(token: str, request: Request) -> HTMLResponse:
+    """Unsubscribes the person the message went to; again and again with the same result."""
+    message_id = message_of(token)
+    if message_id is None or not await run_in_threadpool(unsubscribe, message_id):
+        return _page(request, "unknown", 404)
+    return _page(request, "done")
+
+
+def _page(request: Request, state: str, status: int = 200) -> HTMLResponse:
+    wishes = request.headers.get("accept-language", "").lower()
+    language = "de" if wishes.startswith("de") else "en"
+    page = render(
+        "unsubscribe.html", state=state, language=language, sender_name=settings().sender_name
+    )
+    return HTMLResponse(page, status, {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"})
