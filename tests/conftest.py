@@ -1,7 +1,8 @@
-"""What every test may use: a real PostgreSQL server, prepared warehouses on it, and CDNOW.
+"""What every test may use: a real PostgreSQL server with warehouses, the mail sandbox, and CDNOW.
 
 A test that needs a warehouse asks for `warehouse`; a module whose tests share an expensive build
-makes a fixture of its own with `warehouse_factory`. The developer's own settings never reach a
+makes a fixture of its own with `warehouse_factory`; `sandbox_factory` starts the stand-in for the
+mail provider as the process it is in the demo. The developer's own settings never reach a
 test: the environment is cleared of them before anything of Airflow or winback is imported.
 """
 
@@ -10,7 +11,10 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -49,12 +53,15 @@ def _isolate_environment() -> None:
 
 _isolate_environment()
 
-import psycopg  # noqa: E402 - only once the environment is clean
+import httpx  # noqa: E402 - only once the environment is clean
+import psycopg  # noqa: E402
 from psycopg import sql  # noqa: E402
 
 from winback.demo import cdnow  # noqa: E402
 from winback.errors import SourceError  # noqa: E402
+from winback.sandbox.signing import Signer, new_private_key  # noqa: E402
 from winback.server import postgres_server as postgres  # noqa: E402
+from winback.server import processes  # noqa: E402
 from winback.settings import PREFIX, settings  # noqa: E402
 from winback.warehouse import setup  # noqa: E402
 
@@ -90,6 +97,72 @@ class Warehouse:
         settings.cache_clear()
 
 
+@dataclass
+class Sandbox:
+    """A running sandbox; `process` may be killed and `start` called again on the same journal."""
+
+    port: int
+    data: Path
+    webhook_url: str
+    flags: tuple[str, ...]
+    api_key: str = "SG.test"
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """What a sender calls the host of the mail API."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def public_key(self) -> str:
+        """The key that verifies the signed events, as the setting `sendgrid_webhook_key`."""
+        return Signer((self.data / "key.pem").read_bytes()).public_key()
+
+    def start(self) -> None:
+        """Starts the process and waits until it answers."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        if not (self.data / "key.pem").exists():
+            (self.data / "key.pem").write_bytes(new_private_key())
+            (self.data / "api_key").write_text(self.api_key)
+        command = [sys.executable, "-m", "winback.sandbox", f"--port={self.port}"]
+        command += [f"--private-key={self.data}/key.pem", f"--api-key-file={self.data}/api_key"]
+        command += [f"--data={self.data}", f"--webhook-url={self.webhook_url}", *self.flags]
+        self.process = subprocess.Popen(command, stderr=(self.data / "log").open("ab"))
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                if httpx.get(f"{self.url}/health", trust_env=False).status_code == 200:
+                    return
+            except httpx.TransportError:
+                time.sleep(0.05)
+        raise AssertionError(f"the sandbox did not start: {(self.data / 'log').read_text()}")
+
+    def stop(self) -> None:
+        """Ends the process and waits for its end."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(10)
+
+    def counts(self) -> dict[str, int]:
+        """What the sandbox counted so far."""
+        counted: dict[str, int] = httpx.get(f"{self.url}/sandbox/counts", trust_env=False).json()
+        return counted
+
+    def wait_for_events(self, seconds: float = 30) -> dict[str, int]:
+        """Waits until every accepted message has its events; gives the counts."""
+        deadline = time.monotonic() + seconds
+        while (counted := self.counts())["events_pending"]:
+            assert time.monotonic() < deadline, f"events still pending: {counted}"
+            time.sleep(0.05)
+        return counted
+
+    def fault(self, mode: str, **details: object) -> None:
+        """Switches a fault on, for one request unless `requests` says otherwise."""
+        fault = {"mode": mode, **details}
+        httpx.post(f"{self.url}/sandbox/faults", json=fault, trust_env=False).raise_for_status()
+
+
+SandboxFactory = Callable[..., AbstractContextManager[Sandbox]]
 WarehouseFactory = Callable[[str], AbstractContextManager[Warehouse]]
 
 
@@ -141,6 +214,23 @@ def warehouse(warehouse_factory: WarehouseFactory) -> Iterator[Warehouse]:
     """A warehouse for one test: prepared, empty, dropped afterwards."""
     with warehouse_factory("test") as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def sandbox_factory(tmp_path_factory: pytest.TempPathFactory) -> SandboxFactory:
+    """Starts sandboxes: `with sandbox_factory(webhook_url, "--bounce-pct=100") as sandbox: …`."""
+
+    @contextmanager
+    def run(webhook_url: str, *flags: str) -> Iterator[Sandbox]:
+        data = tmp_path_factory.mktemp("sandbox")
+        sandbox = Sandbox(processes.free_port(), data, webhook_url, flags)
+        try:
+            sandbox.start()
+            yield sandbox
+        finally:
+            sandbox.stop()
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -64,7 +64,7 @@ class Feed:
         event_time: The column that says since when the fact is known.
         columns: All columns in order.
         is_required: Without it winback does not run; other feeds switch features on.
-        freshness_days: The newest fact may be this old before the gate stops the run; None: any age.
+        freshness_days: The newest fact may be this old before the gate stops; None: any age.
     """
 
     name: str

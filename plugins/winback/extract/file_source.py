@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import csv as arrow_csv
 
 from winback.errors import SourceError
@@ -40,13 +41,11 @@ def read_file(mapping: FeedMapping, broken: BrokenRows) -> Iterator[pa.RecordBat
     Raises:
         SourceError: The file is missing, empty, half written, or in another encoding.
     """
-    path = mapping.file
-    assert path is not None
-    _refuse_unreadable(path, mapping)
-    if mapping.format == "whitespace":
-        yield from _read_whitespace(path, mapping, broken)
-    else:
-        yield from _read_csv(path, mapping, broken)
+    if mapping.file is None:
+        raise SourceError(f"feed {mapping.feed.name} does not come from a file")
+    _refuse_unreadable(mapping.file, mapping)
+    read = _read_whitespace if mapping.format == "whitespace" else _read_csv
+    yield from read(mapping.file, mapping, broken)
 
 
 def _refuse_unreadable(path: Path, mapping: FeedMapping) -> None:
@@ -58,12 +57,14 @@ def _refuse_unreadable(path: Path, mapping: FeedMapping) -> None:
     if size == 0:
         raise SourceError(f"{path} is empty (0 bytes): its export failed; export it again")
     with path.open("rb") as file:
-        file.seek(size - 1)
-        if file.read(1) != b"\n" and mapping.final_newline == "required":
-            raise SourceError(
-                f"{path} does not end with a line break, so it is probably half written: wait until "
-                "it is complete, or set `final_newline: optional` if it always ends like this"
-            )
+        file.seek(max(0, size - 4))
+        # a wide encoding writes zero bytes beside the line break
+        is_complete = file.read().rstrip(b"\0").endswith(b"\n")
+    if not is_complete and mapping.final_newline == "required":
+        raise SourceError(
+            f"{path} does not end with a line break, so it is probably half written: wait "
+            "until it is complete, or set `final_newline: optional` if it always ends like this"
+        )
 
 
 def _header(path: Path, mapping: FeedMapping) -> list[str]:
@@ -77,6 +78,8 @@ def _header(path: Path, mapping: FeedMapping) -> list[str]:
         names = line.split()
     else:
         names = [name.strip() for name in next(csv.reader([line], delimiter=mapping.delimiter), [])]
+    if not any(names):
+        raise SourceError(f"{path}: the first line is empty; it must hold the column names")
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise SourceError(f"{path}: the header names {', '.join(repeated)} twice; rename one")
@@ -104,13 +107,21 @@ def _read_csv(path: Path, mapping: FeedMapping, broken: BrokenRows) -> Iterator[
             ),
             arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
         )  # fmt: skip
-        yield from _numbered(reader, broken)
+        n_rows = 0
+        for batch in _numbered(reader, broken):
+            n_rows += batch.num_rows + len(broken.rows)
+            _refuse_unclosed_quote(path, mapping, names, batch, broken)
+            yield batch
     except (pa.ArrowInvalid, UnicodeDecodeError, LookupError) as error:
         if "UTF8" in str(error) or isinstance(error, UnicodeDecodeError | LookupError):
             raise _wrong_encoding(path, mapping) from error
-        if "Empty CSV" in str(error):
-            raise SourceError(f"{path} has a header but no rows: export it again") from error
+        if "straddl" in str(error):
+            raise SourceError(
+                f"{path}: a quotation mark is never closed; mend the row or the export"
+            ) from error
         raise SourceError(f"{path} can not be read as CSV: {error}") from error
+    if n_rows + len(broken.rows) == 0:
+        raise _without_rows(path)
 
 
 def _read_whitespace(
@@ -122,15 +133,14 @@ def _read_whitespace(
         with path.open(encoding=mapping.encoding, newline="") as file:
             file.readline()
             while lines := file.readlines(BLOCK_BYTES):
-                numbers = range(first, first + len(lines))
-                first += len(lines)
-                split = [(n, line.split()) for n, line in zip(numbers, lines, strict=True)]
+                split = list(enumerate((line.split() for line in lines if line.strip()), first))
+                first += len(split)
                 broken.rows.extend(
                     (n, " ".join(values)) for n, values in split if len(values) != len(names)
                 )
                 good = [(n, values) for n, values in split if len(values) == len(names)]
-                columns = list(zip(*(values for _, values in good), strict=True)) or [()] * len(
-                    names
+                columns = (
+                    zip(*(values for _, values in good), strict=True) if good else [()] * len(names)
                 )
                 arrays = [pa.array(column, pa.string()) for column in columns]
                 row_numbers = pa.array([n for n, _ in good], pa.int64())
@@ -138,15 +148,44 @@ def _read_whitespace(
     except UnicodeDecodeError as error:
         raise _wrong_encoding(path, mapping) from error
     if first == 1:
-        raise SourceError(f"{path} has a header but no rows: export it again")
+        raise _without_rows(path)
 
 
 def _numbered(batches: Iterator[pa.RecordBatch], broken: BrokenRows) -> Iterator[pa.RecordBatch]:
     position = itertools.count(1)
+    skipped: set[int] = set()
+    good_numbers = (n for n in position if n not in skipped)
     for batch in batches:
-        skipped = {number for number, _ in broken.rows}
-        numbers = itertools.islice((n for n in position if n not in skipped), batch.num_rows)
+        # whoever takes the batches may have emptied `broken` since
+        skipped.update(number for number, _ in broken.rows)
+        numbers = itertools.islice(good_numbers, batch.num_rows)
         yield batch.append_column(ROW_NUMBER, pa.array(numbers, pa.int64()))
+
+
+def _refuse_unclosed_quote(
+    path: Path, mapping: FeedMapping, names: list[str], batch: pa.RecordBatch, broken: BrokenRows
+) -> None:
+    """A quotation mark that is not closed makes one value of many rows, which would vanish."""
+    multiline = [(number, text) for number, text in broken.rows if "\n" in text]
+    for name in names:
+        values = batch.column(name)
+        is_multiline = pc.match_substring(values, "\n")
+        multiline += zip(
+            batch.column(ROW_NUMBER).filter(is_multiline).to_pylist(),
+            values.filter(is_multiline).to_pylist(),
+            strict=True,
+        )
+    for number, text in sorted(multiline):
+        inner = text.rstrip("\r\n").split("\n")[1:]
+        if len(names) > 1 and any(x.count(mapping.delimiter) == len(names) - 1 for x in inner):
+            raise SourceError(
+                f"{path}, row {number}: a quoted value goes on over lines that look like rows of "
+                "their own; close its quotation mark"
+            )
+
+
+def _without_rows(path: Path) -> SourceError:
+    return SourceError(f"{path} has a header but no rows: export it again")
 
 
 def _wrong_encoding(path: Path, mapping: FeedMapping) -> SourceError:

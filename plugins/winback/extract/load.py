@@ -1,20 +1,24 @@
 """Loads one feed into the warehouse: all of it or nothing, and every row accounted for.
 
 The batches go into temporary tables first; one transaction then quarantines, upserts by key and
-writes the counts, so a run that is killed or repeated leaves the same rows.
+writes the counts, so a run that is killed or repeated leaves the same rows. The rows received are
+counted where they arrive and the others where they end, so that the constraint `nothing_vanishes`
+compares two counts of different origin.
 """
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pyarrow as pa
-import pyarrow.compute as pc
 from adbc_driver_postgresql import dbapi
 from psycopg import sql
 
+from winback.errors import SourceError
 from winback.extract import raw_tables
 from winback.extract.feeds import Feed
 from winback.extract.file_source import ROW_NUMBER, BrokenRows, read_file
@@ -59,18 +63,18 @@ def load_feed(
     """
     started_at = datetime.now(UTC)
     feed = mapping.feed
+    n_received = 0
     with dbapi.connect(warehouse.url()) as connection, connection.cursor() as cursor:
         cursor.execute("set role winback_loader")
-        for batch, rejected in _checked(mapping, dataset, business_timezone, known_until):
-            cursor.adbc_ingest("incoming", batch, mode="create_append", temporary=True)
-            if rejected.num_rows:
-                cursor.adbc_ingest("rejected", rejected, mode="create_append", temporary=True)
-        cursor.execute(
-            "create temporary table if not exists rejected "
-            f'("{ROW_NUMBER}" bigint, reasons text, content text)'
-        )
-        cursor.execute(_text(_reject_repeated_keys(feed)))
-        counts = _write_counts(cursor, mapping, snapshot_id, started_at)
+        for part in _checked(mapping, dataset, business_timezone, known_until):
+            n_received += part.n_received
+            cursor.adbc_ingest("incoming", part.passed, mode="create_append", temporary=True)
+            cursor.adbc_ingest("rejected", part.rejected, mode="create_append", temporary=True)
+        if mapping.derive_from:
+            n_received -= _keep_earliest_of_each_key(cursor, feed)
+        else:
+            cursor.execute(_text(_reject_repeated_keys(feed)))
+        counts = _write_counts(cursor, mapping, snapshot_id, n_received, started_at)
         cursor.execute(_text(_quarantine(mapping, snapshot_id)))
         cursor.execute(_text(_upsert("raw", feed, snapshot_id)))
         if raw_tables.pii_columns(feed):
@@ -79,39 +83,47 @@ def load_feed(
     return counts
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A checked batch, and how many rows of the source it accounts for."""
+
+    n_received: int
+    passed: pa.RecordBatch
+    rejected: pa.RecordBatch
+
+
 def _checked(
     mapping: FeedMapping, dataset: str, business_timezone: str, known_until: datetime | None
-) -> Iterator[tuple[pa.RecordBatch, pa.RecordBatch]]:
+) -> Iterator[_Part]:
     broken = BrokenRows()
+    n_read = 0
     batches = read_file(mapping, broken) if mapping.file else read_table(mapping)
-    seen: set[str] = set()
-    for batch in batches:
+    for batch in itertools.chain(batches, [_no_rows(mapping)]):
+        n_read += batch.num_rows
         checked = check(batch, mapping, dataset, business_timezone, known_until)
-        passed, rejected = checked.passed, checked.rejected
         if mapping.derive_from:
-            # its broken rows are already quarantined with the feed that it is derived from
-            passed, rejected = _first_of_each(passed, raw_tables.raw_key(mapping.feed), seen), []
-        yield passed, _rejected_batch(rejected)
-    if not mapping.derive_from:
-        rows = [
-            Rejected(
-                number,
-                ["the row does not have as many columns as the header"],
-                f'{{"row": "{keyed_hash("row", text)}"}}',
-            )
-            for number, text in broken.rows
-        ]
-        if rows:
-            yield passed.slice(0, 0), _rejected_batch(rows)
+            # rows without the right columns are quarantined with the feed it is derived from
+            broken.rows.clear()
+        rejected = checked.rejected + list(map(_split_wrongly, broken.rows))
+        n_received = batch.num_rows - checked.n_not_yet + len(broken.rows)
+        broken.rows.clear()
+        yield _Part(n_received, checked.passed, _rejected_batch(rejected))
+    if mapping.table and mapping.feed.is_required and n_read == 0:
+        raise SourceError(f"{mapping.source} has no rows: fill it, or name another table")
 
 
-def _first_of_each(batch: pa.RecordBatch, key: list[str], seen: set[str]) -> pa.RecordBatch:
-    keys = pc.binary_join_element_wise(*(batch.column(name) for name in key), REASON_SEPARATOR)
-    is_first = []
-    for value in keys.to_pylist():
-        is_first.append(value not in seen)
-        seen.add(value)
-    return batch.filter(pa.array(is_first, pa.bool_()))
+def _no_rows(mapping: FeedMapping) -> pa.RecordBatch:
+    # makes the temporary tables when the source has no rows, and takes the broken ones of its end
+    names = sorted(mapping.source_columns)
+    arrays = [*(pa.array([], pa.string()) for _ in names), pa.array([], pa.int64())]
+    return pa.record_batch(arrays, names=[*names, ROW_NUMBER])
+
+
+def _split_wrongly(row: tuple[int, str]) -> Rejected:
+    number, text = row
+    # which of its values are personal can not be told
+    content = json.dumps({"row": keyed_hash("row", text)})
+    return Rejected(number, ["the row does not have as many columns as the header"], content)
 
 
 def _rejected_batch(rejected: list[Rejected]) -> pa.RecordBatch:
@@ -125,60 +137,86 @@ def _rejected_batch(rejected: list[Rejected]) -> pa.RecordBatch:
     )
 
 
-def _reject_repeated_keys(feed: Feed) -> sql.Composable:
-    key = sql.SQL(", ").join(map(sql.Identifier, raw_tables.raw_key(feed)))
-    same = sql.SQL(" and ").join(
-        sql.SQL("incoming.{0} = numbered.{0}").format(sql.Identifier(name))
-        for name in raw_tables.raw_key(feed)
+def _keep_earliest_of_each_key(cursor: dbapi.Cursor, feed: Feed) -> int:
+    """Leaves one row per key in `incoming`; gives how many others there were."""
+    cursor.execute(
+        _text(
+            sql.SQL(
+                "create temporary table earliest as select * from (select *, row_number() over"
+                " (partition by {key} order by {time}, {n}) as nth from incoming) as numbered"
+                " where nth = 1"
+            ).format(
+                key=_key(feed), time=sql.Identifier(feed.event_time), n=sql.Identifier(ROW_NUMBER)
+            )
+        )
     )
+    cursor.execute("select (select count(*) from incoming) - (select count(*) from earliest)")
+    [(n_others,)] = cursor.fetchall()
+    cursor.execute("drop table incoming")
+    cursor.execute("alter table earliest rename to incoming")
+    return int(n_others)
+
+
+def _reject_repeated_keys(feed: Feed) -> sql.Composable:
     return sql.SQL(
         "with numbered as ("
-        " select {key}, {n}, first_value({n}) over (partition by {key} order by {n}) as first_row"
-        " from incoming"
+        " select ctid as place, {n}, first_value({n}) over (partition by {key} order by {n})"
+        " as first_row from incoming"
         "), moved as ("
         " delete from incoming using numbered"
-        " where {same} and incoming.{n} = numbered.{n} and numbered.{n} <> numbered.first_row"
+        " where incoming.ctid = numbered.place and numbered.{n} <> numbered.first_row"
         " returning incoming.*, numbered.first_row"
         ") insert into rejected select {n},"
-        " {text} || first_row, jsonb_build_object('key', jsonb_build_array({moved_key}))::text"
+        " {reason} || first_row, jsonb_build_object('key', jsonb_build_array({key}))::text"
         " from moved"
     ).format(
-        key=key,
+        key=_key(feed),
         n=sql.Identifier(ROW_NUMBER),
-        same=same,
-        text=sql.Literal(f"{' and '.join(feed.key)} repeats the key of row "),
-        moved_key=key,
+        reason=sql.Literal(f"{' and '.join(feed.key)} repeats the key of row "),
     )
+
+
+def _key(feed: Feed) -> sql.Composable:
+    return sql.SQL(", ").join(map(sql.Identifier, raw_tables.raw_key(feed)))
 
 
 def _write_counts(
-    cursor: dbapi.Cursor, mapping: FeedMapping, snapshot_id: int, started_at: datetime
+    cursor: dbapi.Cursor,
+    mapping: FeedMapping,
+    snapshot_id: int,
+    n_received: int,
+    started_at: datetime,
 ) -> Counts:
     newest = sql.SQL("(select max({}) from incoming)").format(
         sql.Identifier(mapping.feed.event_time)
     )
-    statement = sql.SQL(
+    run = sql.SQL(
         "insert into ops.extract_run (snapshot_id, feed, source, n_received, n_passed,"
-        " n_quarantined, newest_event_at, started_at)"
-        " select {}, {}, {}, passed.n + rejected.n, passed.n, rejected.n, {}, {}::timestamptz"
+        " n_quarantined, newest_event_at, started_at, finished_at)"
+        # now() is when the transaction began
+        " select {}, {}, {}, {}, passed.n, rejected.n, {}, {}::timestamptz, clock_timestamp()"
         " from (select count(*) as n from incoming) as passed,"
         " (select count(*) as n from rejected) as rejected"
-        " returning n_received, n_passed, n_quarantined"
-    ).format(snapshot_id, mapping.feed.name, mapping.source, newest, started_at.isoformat())
-    cursor.execute(_text(statement))
-    n_received, n_passed, n_quarantined = cursor.fetchone()
-    cursor.execute(
-        _text(
-            sql.SQL(
-                "insert into ops.feed_status (feed, is_present, is_made_up, source, n_rows,"
-                " newest_event_at) values ({}, true, {}, {}, {}, {})"
-                " on conflict (feed) do update set is_present = true,"
-                " is_made_up = excluded.is_made_up, source = excluded.source,"
-                " n_rows = excluded.n_rows, newest_event_at = excluded.newest_event_at,"
-                " updated_at = now()"
-            ).format(mapping.feed.name, mapping.is_made_up, mapping.source, n_passed, newest)
-        )
+        " returning n_passed, n_quarantined"
+    ).format(
+        snapshot_id,
+        mapping.feed.name,
+        mapping.source,
+        n_received,
+        newest,
+        started_at.isoformat(),
     )
+    cursor.execute(_text(run))
+    [(n_passed, n_quarantined)] = cursor.fetchall()
+    status = sql.SQL(
+        "insert into ops.feed_status (feed, is_present, is_made_up, source, n_rows,"
+        " newest_event_at) values ({}, true, {}, {}, {}, {})"
+        " on conflict (feed) do update set is_present = true,"
+        " is_made_up = excluded.is_made_up, source = excluded.source,"
+        " n_rows = excluded.n_rows, newest_event_at = excluded.newest_event_at,"
+        " updated_at = now()"
+    ).format(mapping.feed.name, mapping.is_made_up, mapping.source, n_passed, newest)
+    cursor.execute(_text(status))
     return Counts(n_received, n_passed, n_quarantined)
 
 

@@ -6,43 +6,19 @@ Reading the data itself belongs to `file_source.py` and `postgres_source.py`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from winback.errors import DeclarationError
+from winback.extract.column_mapping import ColumnMapping, names, read_column, refuse_unknown
 from winback.extract.feeds import FEEDS, Feed
 
-FEED_KEYS = {
-    "file", "format", "delimiter", "encoding", "final_newline", "connection", "table",
-    "derive_from", "columns", "made_up",
-}  # fmt: skip
-COLUMN_KEYS = {"column", "constant", "template", "generate", "format", "unit", "timezone"}
-
-
-@dataclass(frozen=True)
-class ColumnMapping:
-    """Where one column of a feed comes from; exactly one of the first four is set.
-
-    Attributes:
-        column: Name of a column at the source.
-        constant: The same text for every row.
-        template: A text with `{column}` in it, filled from the source's columns.
-        generate: `file_row`: file name and row number, for sources without an id.
-        format: How a date is written (strptime); ISO 8601 when left out.
-        unit: `major` for amounts in euros or dollars; minor units when left out.
-        timezone: Zone of times without an offset; business time when left out.
-    """
-
-    column: str | None = None
-    constant: str | None = None
-    template: str | None = None
-    generate: str | None = None
-    format: str | None = None
-    unit: str = "minor"
-    timezone: str | None = None
+SOURCES = ("file", "connection", "derive_from")
+OF_FILES = ("format", "delimiter", "encoding", "final_newline")
+FEED_KEYS = {*SOURCES, *OF_FILES, "table", "columns", "made_up"}
 
 
 @dataclass(frozen=True)
@@ -66,6 +42,11 @@ class FeedMapping:
         """The source's name as it stands in records and messages."""
         return self.file.name if self.file else f"{self.connection}:{self.table}"
 
+    @property
+    def source_columns(self) -> set[str]:
+        """The columns that the source must have."""
+        return {name for how in self.columns.values() for name in how.source_columns}
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -86,24 +67,20 @@ def read_dataset(path: Path, name: str, data: Path) -> Dataset:
     Raises:
         DeclarationError: The file, the dataset, a feed or a column is not as declared.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DeclarationError(f"{path} does not exist: write it, see docs/sources.md") from error
-    except yaml.YAMLError as error:
-        raise DeclarationError(f"{path} is not valid YAML: {_one_line(error)}") from error
-    datasets = (content or {}).get("datasets") or {}
+    datasets = _mapping(f"{path}: `datasets`", _read(path).get("datasets"))
     if name not in datasets:
         raise DeclarationError(
-            f"{path} has no dataset {name!r}: write one of {_names(datasets)} into the setting "
-            "`dataset`, or add the dataset"
+            f"{path} has no dataset {name!r}: write one of {names(map(str, datasets))} into the "
+            "setting `dataset`, or add the dataset"
         )
     where = f"{path.name}, dataset {name}"
+    dataset = _mapping(where, datasets[name])
+    refuse_unknown(where, dataset, {"feeds"})
     feeds: dict[str, FeedMapping] = {}
-    for feed_name, entry in (datasets[name].get("feeds") or {}).items():
+    for feed_name, entry in _mapping(f"{where}: `feeds`", dataset.get("feeds")).items():
         if feed_name not in FEEDS:
             raise DeclarationError(
-                f"{where}: there is no feed {feed_name!r}; the feeds are {_names(FEEDS)}"
+                f"{where}: there is no feed {feed_name!r}; the feeds are {names(FEEDS)}"
             )
         feeds[feed_name] = _feed(f"{where}, feed {feed_name}", FEEDS[feed_name], entry, data)
     for feed in FEEDS.values():
@@ -115,37 +92,48 @@ def read_dataset(path: Path, name: str, data: Path) -> Dataset:
     return Dataset(name, feeds)
 
 
-def _feed(where: str, feed: Feed, entry: dict[str, Any], data: Path) -> FeedMapping:
-    _refuse_unknown(where, entry, FEED_KEYS)
-    sources = [key for key in ("file", "connection", "derive_from") if key in entry]
-    if len(sources) != 1:
-        raise DeclarationError(
-            f"{where}: write exactly one of `file`, `connection` (with `table`) or `derive_from`"
-        )
-    if "connection" in entry and "table" not in entry:
-        raise DeclarationError(f"{where}: `connection` needs a `table` beside it")
-    for key, allowed in (
-        ("format", ("csv", "whitespace")), ("final_newline", ("required", "optional")),
-    ):  # fmt: skip
-        if entry.get(key, allowed[0]) not in allowed:
-            raise DeclarationError(f"{where}: `{key}` is one of {_names(allowed)}")
-    columns = {
-        name: _column(f"{where}, column {name}", value)
-        for name, value in (entry.get("columns") or {}).items()
-    }
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DeclarationError(f"{path} does not exist: write it, see docs/sources.md") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise DeclarationError(f"{path} can not be read: {_one_line(error)}") from error
+    except yaml.YAMLError as error:
+        raise DeclarationError(f"{path} is not valid YAML: {_one_line(error)}") from error
+    return _mapping(str(path), content)
+
+
+def _mapping(where: str, value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise DeclarationError(f"{where} must be lines of `name: value`, see docs/sources.md")
+    return value
+
+
+def _feed(where: str, feed: Feed, entry: Any, data: Path) -> FeedMapping:
+    entry = _mapping(where, entry)
+    refuse_unknown(where, entry, FEED_KEYS)
+    given = _mapping(f"{where}: `columns`", entry.get("columns"))
     declared = {column.name: column for column in feed.columns}
-    for name in columns:
+    for name in given:
         if name not in declared:
             raise DeclarationError(
-                f"{where}: the feed has no column {name!r}; its columns are {_names(declared)}"
+                f"{where}: the feed has no column {name!r}; its columns are {names(declared)}"
             )
-    missing = [name for name, c in declared.items() if c.is_required and name not in columns]
+    missing = [name for name, c in declared.items() if c.is_required and name not in given]
     if missing:
-        raise DeclarationError(f"{where}: map the required columns {_names(missing)} as well")
+        raise DeclarationError(f"{where}: map the required columns {names(missing)} as well")
+    columns = {
+        name: read_column(f"{where}, column {name}", declared[name], value)
+        for name, value in given.items()
+    }
+    _check_source(where, entry, columns)
     return FeedMapping(
         feed=feed,
         columns=columns,
-        file=Path(str(entry["file"]).replace("{data}", str(data))) if "file" in entry else None,
+        file=_file(where, entry["file"], data) if "file" in entry else None,
         format=entry.get("format", "csv"),
         delimiter=entry.get("delimiter", ","),
         encoding=entry.get("encoding", "utf-8"),
@@ -153,24 +141,48 @@ def _feed(where: str, feed: Feed, entry: dict[str, Any], data: Path) -> FeedMapp
         connection=entry.get("connection"),
         table=entry.get("table"),
         derive_from=entry.get("derive_from"),
-        is_made_up=bool(entry.get("made_up", False)),
+        is_made_up=entry.get("made_up", False),
     )
 
 
-def _column(where: str, entry: Any) -> ColumnMapping:
-    if not isinstance(entry, dict):
-        return ColumnMapping(column=str(entry))
-    _refuse_unknown(where, entry, COLUMN_KEYS)
-    origins = [key for key in ("column", "constant", "template", "generate") if key in entry]
-    if len(origins) != 1:
+def _check_source(where: str, entry: dict[str, Any], columns: dict[str, ColumnMapping]) -> None:
+    given = [key for key in SOURCES if key in entry]
+    if len(given) != 1:
         raise DeclarationError(
-            f"{where}: write exactly one of `column`, `constant`, `template` or `generate`"
+            f"{where}: write exactly one of `file`, `connection` (with `table`) or `derive_from`"
         )
-    if entry.get("generate", "file_row") != "file_row":
-        raise DeclarationError(f"{where}: `generate` can only be `file_row`")
-    if entry.get("unit", "minor") not in ("minor", "major"):
-        raise DeclarationError(f"{where}: `unit` is `major` (euros) or `minor` (cents)")
-    return ColumnMapping(**{key: str(value) for key, value in entry.items()})
+    if ("connection" in entry) != ("table" in entry):
+        raise DeclarationError(f"{where}: `connection` and `table` need each other")
+    for key in (*SOURCES, *OF_FILES, "table"):
+        if key in entry and not (isinstance(entry[key], str) and entry[key]):
+            raise DeclarationError(f"{where}: `{key}` is {entry[key]!r}: write a text, in quotes")
+    for key in OF_FILES:
+        if key in entry and "file" not in entry:
+            raise DeclarationError(f"{where}: `{key}` belongs to a `file`; leave it out")
+    for key, allowed in (
+        ("format", ("csv", "whitespace")), ("final_newline", ("required", "optional")),
+    ):  # fmt: skip
+        if entry.get(key, allowed[0]) not in allowed:
+            raise DeclarationError(f"{where}: `{key}` is one of {names(allowed)}")
+    if len(entry.get("delimiter", ",")) != 1:
+        raise DeclarationError(f'{where}: `delimiter` is one character, such as ";" or "\\t"')
+    if not isinstance(entry.get("made_up", False), bool):
+        raise DeclarationError(f"{where}: `made_up` is true or false")
+    for name, how in columns.items():
+        if how.generate and "connection" in entry:
+            raise DeclarationError(
+                f"{where}, column {name}: rows of a table have no lasting number; name a column"
+            )
+
+
+def _file(where: str, given: str, data: Path) -> Path:
+    path = Path(given.replace("{data}", str(data))).expanduser()
+    if not path.is_absolute():
+        raise DeclarationError(
+            f"{where}: `file` is {given!r}: write the whole path from `/`, or begin it with "
+            '"{data}/"'
+        )
+    return path
 
 
 def _derived(where: str, mapping: FeedMapping, feeds: dict[str, FeedMapping]) -> FeedMapping:
@@ -180,29 +192,13 @@ def _derived(where: str, mapping: FeedMapping, feeds: dict[str, FeedMapping]) ->
             f"{where}, feed {mapping.feed.name}: `derive_from` must name a mapped feed with a "
             f"source of its own, not {mapping.derive_from!r}"
         )
-    return FeedMapping(
+    return replace(
+        origin,
         feed=mapping.feed,
         columns=mapping.columns,
-        file=origin.file,
-        format=origin.format,
-        delimiter=origin.delimiter,
-        encoding=origin.encoding,
-        final_newline=origin.final_newline,
-        connection=origin.connection,
-        table=origin.table,
         derive_from=mapping.derive_from,
         is_made_up=mapping.is_made_up,
     )
-
-
-def _refuse_unknown(where: str, entry: dict[str, Any], known: set[str]) -> None:
-    unknown = sorted(set(entry) - known)
-    if unknown:
-        raise DeclarationError(f"{where}: unknown {_names(unknown)}; possible are {_names(known)}")
-
-
-def _names(names: Any) -> str:
-    return ", ".join(f"`{name}`" for name in (sorted(names) if isinstance(names, set) else names))
 
 
 def _one_line(error: Exception) -> str:

@@ -24,14 +24,17 @@ def read_table(mapping: FeedMapping) -> Iterator[pa.RecordBatch]:
     Raises:
         SourceError: The server is down, or the table or a column is not there.
     """
-    assert mapping.connection and mapping.table
-    names = sorted({m.column for m in mapping.columns.values() if m.column})
+    if mapping.connection is None or mapping.table is None:
+        raise SourceError(f"feed {mapping.feed.name} does not come from a table")
     query = sql.SQL("select {} from {}").format(
-        sql.SQL(", ").join(map(sql.Identifier, names)),
+        sql.SQL(", ").join(map(sql.Identifier, sorted(mapping.source_columns))),
         sql.Identifier(*mapping.table.split(".")),
     )
     try:
-        with dbapi.connect(_url(mapping.connection)) as connection, connection.cursor() as cursor:
+        with (
+            dbapi.connect(_url(mapping, mapping.connection)) as connection,
+            connection.cursor() as cursor,
+        ):
             cursor.execute(query.as_string())
             first = 1
             for batch in cursor.fetch_record_batch():
@@ -46,10 +49,23 @@ def read_table(mapping: FeedMapping) -> Iterator[pa.RecordBatch]:
         ) from error
 
 
-def _url(conn_id: str) -> str:
+def _url(mapping: FeedMapping, conn_id: str) -> str:
     url = connection_from_environment(conn_id)
-    if url is None:
+    if url is None or not url.startswith("postgres"):
         from airflow.sdk import Connection
+        from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
 
-        url = Connection.get(conn_id).get_uri()
+        try:
+            connection = Connection.get(conn_id)
+        except (AirflowNotFoundException, AirflowRuntimeError) as error:
+            raise SourceError(
+                f"feed {mapping.feed.name}: Airflow knows no connection {conn_id!r}: add it "
+                f"(type Postgres), or set AIRFLOW_CONN_{conn_id.upper()}"
+            ) from error
+        if connection.conn_type not in ("postgres", "postgresql"):
+            raise SourceError(
+                f"feed {mapping.feed.name}: the Airflow connection {conn_id!r} is of type "
+                f"{connection.conn_type!r}, and a table is read from Postgres only"
+            )
+        url = connection.get_uri()
     return url.replace("postgres://", "postgresql://", 1)

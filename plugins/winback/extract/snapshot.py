@@ -28,13 +28,11 @@ def extract(as_of: date, purpose: str) -> int:
     config = settings()
     dataset = read_dataset(config.sources, config.dataset, config.data)
     with warehouse.connect("loader") as connection:
-        row = connection.execute(
+        [(snapshot_id,)] = connection.execute(
             "insert into ops.snapshot (as_of, purpose, dataset) values (%s, %s, %s)"
             " returning snapshot_id",
             (as_of, purpose, dataset.name),
-        ).fetchone()
-        assert row is not None
-        snapshot_id: int = row[0]
+        ).fetchall()
         for feed in FEEDS.values():
             if feed.name not in dataset.feeds:
                 connection.execute(
@@ -57,4 +55,26 @@ def extract(as_of: date, purpose: str) -> int:
             counts.n_passed,
             counts.n_quarantined,
         )
-    return snapshot_id
+    return int(snapshot_id)
+
+
+def purpose_of(as_of: date, *, is_backfill: bool) -> str:
+    """What a snapshot of a date is for: only the newest date may be acted on.
+
+    Args:
+        as_of: The date.
+        is_backfill: Whether a person asked for a backfill.
+    """
+    newest = newest_live()
+    is_past = newest is not None and as_of < newest[1]
+    return "backfill" if is_backfill or is_past else "live"
+
+
+def newest_live() -> tuple[int, date] | None:
+    """Id and date of the newest snapshot that may be acted on; None before the first one."""
+    with warehouse.connect("loader") as connection:
+        row = connection.execute(
+            "select snapshot_id, as_of from ops.snapshot where purpose = 'live'"
+            " order by as_of desc, snapshot_id desc limit 1"
+        ).fetchone()
+    return None if row is None else (row[0], row[1])

@@ -1,6 +1,7 @@
-"""Turns a batch of source columns into a batch of the declared feed, and says which rows may not pass.
+"""Turns a batch of source columns into a batch of the declared feed, and says which may not pass.
 
-Pure: Arrow in, Arrow out. Every value is either what the declaration says or has a reason why not.
+Pure: Arrow in, Arrow out. Single values are parsed in `parsing.py`; here they become rows, personal
+values move behind keyed hashes, and rows with a problem are set aside with all their reasons.
 """
 
 from __future__ import annotations
@@ -9,20 +10,18 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from string import Formatter
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from winback.errors import SourceError
+from winback.extract.column_mapping import ColumnMapping
 from winback.extract.feeds import Column
 from winback.extract.file_source import ROW_NUMBER
-from winback.extract.mapping import ColumnMapping, FeedMapping
+from winback.extract.mapping import FeedMapping
+from winback.extract.parsing import as_text, parse
 from winback.privacy import keyed_hash
-
-EMAIL = r"^[^@\s\"<>(),;:\\]+@[^@\s\"<>(),;:\\.]+(\.[^@\s\"<>(),;:\\.]+)+$"
-OFFSET = r"(?:Z|[+-]\d{2}:?\d{2})$"
-EARLIEST, LATEST = pd.Timestamp("1970-01-01", tz="UTC"), pd.Timestamp("2100-01-01", tz="UTC")
 
 
 @dataclass(frozen=True)
@@ -41,10 +40,12 @@ class Checked:
     Attributes:
         passed: The good rows in the declared types, `ROW_NUMBER` last.
         rejected: The other rows.
+        n_not_yet: Rows that were left out because they are not known yet.
     """
 
     passed: pa.RecordBatch
     rejected: list[Rejected]
+    n_not_yet: int
 
 
 def check(
@@ -71,7 +72,7 @@ def check(
     problems: dict[str, pa.Array] = {}
     for column in mapping.feed.columns:
         how = mapping.columns.get(column.name, ColumnMapping())
-        parsed, problem = _parse(source[column.name], column, how, business_timezone)
+        parsed, problem = parse(source[column.name], column, how, business_timezone)
         values[column.name] = parsed
         problems[column.name] = problem
     # one mask for the usual case that every row is good
@@ -80,9 +81,11 @@ def check(
     for flag in flags[1:]:
         is_bad = pc.or_(is_bad, flag)
     good = pc.invert(is_bad)
+    n_not_yet = 0
     if known_until is not None:
         is_known = pc.fill_null(pc.less(values[mapping.feed.event_time], known_until), True)
         is_bad, good = pc.and_(is_bad, is_known), pc.and_(good, is_known)
+        n_not_yet = batch.num_rows - pc.sum(is_known).as_py() if batch.num_rows else 0
     rejected = _rejected(batch.filter(is_bad), source, problems, is_bad, mapping)
     arrays, names = [], []
     for column in mapping.feed.columns:
@@ -90,7 +93,7 @@ def check(
             names.append(name)
             arrays.append(array)
     arrays.append(batch.column(ROW_NUMBER).filter(good))
-    return Checked(pa.record_batch(arrays, names=[*names, ROW_NUMBER]), rejected)
+    return Checked(pa.record_batch(arrays, names=[*names, ROW_NUMBER]), rejected, n_not_yet)
 
 
 def _from_source(batch: pa.RecordBatch, column: Column, mapping: FeedMapping) -> pa.Array:
@@ -109,124 +112,31 @@ def _from_source(batch: pa.RecordBatch, column: Column, mapping: FeedMapping) ->
 
 def _source_column(batch: pa.RecordBatch, name: str, mapping: FeedMapping) -> pa.Array:
     if name not in batch.schema.names:
-        present = ", ".join(n for n in batch.schema.names if n != ROW_NUMBER)
-        raise SourceError(
-            f"{mapping.source} has no column {name!r} (it has: {present}): "
-            f"mend the source or the mapping of feed {mapping.feed.name}"
-        )
+        raise SourceError(f"{mapping.source} has no column {name!r} {_mend(batch, mapping)}")
     return batch.column(name)
+
+
+def _mend(batch: pa.RecordBatch, mapping: FeedMapping) -> str:
+    present = [name for name in batch.schema.names if name != ROW_NUMBER]
+    if mapping.source_columns.isdisjoint(present):
+        # a file without a header: its first row holds a person's data, which no log may show
+        return (
+            "nor any other that the mapping names: its first line must hold the column names "
+            f"of feed {mapping.feed.name}"
+        )
+    return (
+        f"(it has: {', '.join(present)}): mend the source or the mapping of feed "
+        f"{mapping.feed.name}"
+    )
 
 
 def _fill_template(batch: pa.RecordBatch, template: str, mapping: FeedMapping) -> pa.Array:
     parts: list[pa.Array | str] = []
-    rest = template
-    while "{" in rest:
-        text, _, after = rest.partition("{")
-        name, _, rest = after.partition("}")
-        parts += [text, pc.cast(_source_column(batch, name, mapping), pa.string())]
-    return pc.binary_join_element_wise(*parts, rest, "", null_handling="emit_null")
-
-
-def _parse(
-    values: pa.Array, column: Column, how: ColumnMapping, business_timezone: str
-) -> tuple[pa.Array, pa.Array]:
-    """The typed values, and beside them a reason wherever a value may not pass (else null)."""
-    if column.kind == "timestamp":
-        parsed, problem = _timestamps(values, how, how.timezone or business_timezone)
-    else:
-        if not pa.types.is_string(values.type):
-            values = pc.cast(values, pa.string())
-        values = pc.utf8_trim_whitespace(values)
-        values = pc.if_else(pc.equal(values, ""), pa.scalar(None, pa.string()), values)
-        parsed, problem = PARSERS[column.kind](values, how)
-    if column.minimum is not None:
-        too_small = pc.fill_null(pc.less(parsed, column.minimum), False)
-        reason = "is negative" if column.minimum == 0 else f"is below {column.minimum}"
-        problem = pc.if_else(too_small, reason, problem)
-    if column.is_required:
-        is_missing = pc.and_(pc.is_null(parsed), pc.is_null(problem))
-        problem = pc.if_else(is_missing, "is missing", problem)
-    return parsed, problem
-
-
-def _matching(values: pa.Array, pattern: str, reason: str) -> tuple[pa.Array, pa.Array]:
-    is_bad = pc.invert(pc.fill_null(pc.match_substring_regex(values, pattern), True))
-    nothing = pa.scalar(None, pa.string())
-    return pc.if_else(is_bad, nothing, values), pc.if_else(is_bad, reason, nothing)
-
-
-def _text(values: pa.Array, _: ColumnMapping) -> tuple[pa.Array, pa.Array]:
-    return _matching(values, r"^[^\x00]*$", "holds a NUL character")
-
-
-def _integers(values: pa.Array, _: ColumnMapping) -> tuple[pa.Array, pa.Array]:
-    good, problem = _matching(values, r"^[+-]?\d{1,18}$", "is no whole number")
-    return pc.cast(pc.utf8_ltrim(good, "+"), pa.int64()), problem
-
-
-def _cents(values: pa.Array, how: ColumnMapping) -> tuple[pa.Array, pa.Array]:
-    if how.unit == "minor":
-        return _integers(values, how)
-    good, problem = _matching(
-        values, r"^[+-]?\d{1,15}(\.\d{1,2}0*)?$", "is no amount such as 12.34"
-    )
-    amount = pc.cast(pc.utf8_ltrim(good, "+"), pa.decimal128(20, 2))
-    return pc.cast(pc.multiply(amount, pa.scalar(100, pa.int32())), pa.int64()), problem
-
-
-def _currency(values: pa.Array, _: ColumnMapping) -> tuple[pa.Array, pa.Array]:
-    return _matching(pc.utf8_upper(values), r"^[A-Z]{3}$", "is no currency code such as EUR")
-
-
-def _email(values: pa.Array, _: ColumnMapping) -> tuple[pa.Array, pa.Array]:
-    return _matching(values, EMAIL, "is no e-mail address")
-
-
-PARSERS: dict[str, Callable[[pa.Array, ColumnMapping], tuple[pa.Array, pa.Array]]] = {
-    "customer": _text,
-    "text": _text,
-    "integer": _integers,
-    "cents": _cents,
-    "currency": _currency,
-    "email": _email,
-}
-
-
-def _timestamps(values: pa.Array, how: ColumnMapping, timezone: str) -> tuple[pa.Array, pa.Array]:
-    if pa.types.is_string(values.type):
-        text = values.to_pandas(types_mapper=pd.ArrowDtype).str.strip()
-        text = text.where(text != "")
-        has_offset = text.str.contains(OFFSET, regex=True).fillna(False).astype(bool)
-        parsed = _parse_text(text.where(~has_offset), how, timezone)
-        if has_offset.any():
-            parsed = parsed.where(~has_offset, _parse_text(text.where(has_offset), how, None))
-        is_given = text.notna()
-    else:
-        given = pd.to_datetime(values.to_pandas(), errors="coerce")
-        parsed = _in_utc(given, timezone)
-        is_given = given.notna()
-    is_outside = ((parsed < EARLIEST) | (parsed >= LATEST)).fillna(False)
-    parsed = parsed.mask(is_outside)
-    expected = how.format or "2024-12-31 or 2024-12-31T18:30:00+01:00"
-    is_bad = pa.array((is_given & parsed.isna()).to_numpy(bool))
-    problem = pc.if_else(is_bad, f"is no date written as {expected}", pa.scalar(None, pa.string()))
-    return pa.array(parsed.dt.as_unit("us"), pa.timestamp("us", "UTC")), problem
-
-
-def _parse_text(text: pd.Series, how: ColumnMapping, timezone: str | None) -> pd.Series:
-    given = pd.to_datetime(
-        text.astype(object), format=how.format or "ISO8601", errors="coerce", utc=timezone is None
-    )
-    return given if timezone is None else _in_utc(given, timezone)
-
-
-def _in_utc(given: pd.Series, timezone: str) -> pd.Series:
-    if given.dt.tz is not None:
-        return given.dt.tz_convert("UTC")
-    # a time that the clock change skips does not exist and is refused; one that it repeats is
-    # taken as the first of the two
-    local = given.dt.tz_localize(timezone, ambiguous=[True] * len(given), nonexistent="NaT")
-    return local.dt.tz_convert("UTC")
+    for text, name, _, _ in Formatter().parse(template):
+        parts.append(text)
+        if name is not None:
+            parts.append(pc.utf8_trim_whitespace(as_text(_source_column(batch, name, mapping))))
+    return pc.binary_join_element_wise(*parts, "", "", null_handling="emit_null")
 
 
 def _stored(
@@ -261,10 +171,7 @@ def _rejected(
         return []
     row_numbers = bad.column(ROW_NUMBER).to_pylist()
     reasons = {name: problem.filter(is_bad).to_pylist() for name, problem in problems.items()}
-    contents = {
-        name: pc.cast(values.filter(is_bad), pa.string()).to_pylist()
-        for name, values in source.items()
-    }
+    contents = {name: as_text(values.filter(is_bad)).to_pylist() for name, values in source.items()}
     personal = {
         column.name: column
         for column in mapping.feed.columns

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 
@@ -38,7 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     server = make_server(app, given.port)
-    server.run()
+    # uvicorn has ended in good order by the time it passes Ctrl-C on
+    with suppress(KeyboardInterrupt):
+        server.run()
     return 0 if server.started else 1
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from winback.sandbox.inbox_queries import PAGE_SIZE, counts, opened, page, states
+from winback.sandbox.inbox_queries import counts, opened, page, states
 from winback.sandbox.journal import Journal
 
 # A mail's own HTML is shown in a frame without scripts or origin; this policy, which the frame
@@ -44,17 +44,13 @@ def inbox_router(journal: Journal) -> APIRouter:
         number: Annotated[int, Query(alias="page", ge=1, le=1_000_000)] = 1,
     ) -> HTMLResponse:
         text = q.strip()
-        lines, total = page(journal, text, state, number)
         return _page(
             "inbox.html",
             counts=counts(journal),
             states=states(journal),
-            lines=lines,
-            total=total,
+            page=page(journal, text, state, number),
             q=text,
             state=state,
-            number=number,
-            last=max(1, -(-total // PAGE_SIZE)),
         )
 
     @router.get("/messages/{recipient_id}")

@@ -33,6 +33,16 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Page:
+    """One page of the list: its lines, how many messages match in all, which page of how many."""
+
+    lines: list[Line]
+    total: int
+    number: int
+    last: int
+
+
+@dataclass(frozen=True)
 class Opened:
     """A message as its own page shows it; events are (name, time, posted, JSON)."""
 
@@ -76,19 +86,21 @@ def states(journal: Journal) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def page(journal: Journal, text: str, state: str, number: int) -> tuple[list[Line], int]:
-    """One page of messages, newest first, and how many match in all.
+def page(journal: Journal, text: str, state: str, number: int) -> Page:
+    """One page of messages, newest first.
 
     Args:
         journal: The log.
         text: Part of an address, subject, category or key; empty for all.
         state: A state to filter by; empty for all.
-        number: The page, from 1.
+        number: The page, from 1; the last one when there are fewer.
     """
     pattern = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-    total = journal.read(_HOW_MANY, (state, pattern))
+    total = int(journal.read(_HOW_MANY, (state, pattern))[0][0])
+    last = max(1, -(-total // PAGE_SIZE))
+    number = min(number, last)
     rows = journal.read(_ONE_PAGE, (state, pattern, PAGE_SIZE, (number - 1) * PAGE_SIZE))
-    return [_line(row) for row in rows], int(total[0][0])
+    return Page([_line(row) for row in rows], total, number, last)
 
 
 def opened(journal: Journal, recipient_id: int) -> Opened | None:

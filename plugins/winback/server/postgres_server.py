@@ -147,11 +147,16 @@ def start(
 def stop_orphan(data_dir: Path) -> bool:
     """Ends a server that a killed parent left running on `data_dir`; True when there was one."""
     real = data_dir.resolve()
-    found = [p for p in _processes_in(real) if p.ppid() not in {q.pid for q in _processes_in(real)}]
-    for postmaster in found:
+    found = _processes_in(real)
+    postmasters = []
+    for process in found:
+        with suppress(psutil.Error):
+            if process.ppid() not in {other.pid for other in found}:
+                postmasters.append(process)
+    for postmaster in postmasters:
         with suppress(psutil.Error):
             postmaster.send_signal(signal.SIGINT)
-    _, alive = psutil.wait_procs(found, timeout=10.0)
+    _, alive = psutil.wait_procs(postmasters, timeout=10.0)
     processes.end([*alive, *_processes_in(real)], patience=1.0)
     return bool(found)
 

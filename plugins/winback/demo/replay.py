@@ -1,0 +1,194 @@
+"""`./winback demo`: the main job on real data, one date after the other, in the real scheduler.
+
+Nothing here selects, sends or measures: it triggers the DAGs, waits for them, and shows what they
+wrote. What the screen says is in `report.py`, what a broken batch looks like in `broken_batch.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from winback.demo import cdnow, report
+from winback.demo.broken_batch import break_feed as write_broken_batch
+from winback.errors import GateFailed, ServerError, WinbackError
+from winback.server.instance import instance
+from winback.server.supervisor import Running, running_instance
+from winback.server.triggered_run import first_failure
+from winback.settings import settings
+
+DATES = (date(1998, 1, 1), date(1998, 4, 1), date(1998, 6, 30))
+CHAIN = ("winback_ingest", "winback_model", "winback_outreach")
+RUN_SECONDS = 300.0
+EVENT_SECONDS = 120.0
+SUMMARY = "summary.json"
+
+Step = Callable[[str], Any]
+
+
+def run_demo(exit: bool, break_feed: str | None) -> int:  # noqa: A002 - named like the flag
+    """Runs the demo in an instance of its own, empty at the start.
+
+    Args:
+        exit: Stop everything at the end instead of waiting for Ctrl-C.
+        break_feed: Break this feed's batch, to see the gate stop it.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        WinbackError: Something did not work; nothing is left running.
+    """
+    started = time.monotonic()
+    data = settings().home / "data"
+    screen = report.Screen(n_steps=3 + 2 + (1 if break_feed else 5 * len(DATES)))
+    with screen.live():
+        with screen.step("CDNOW data"):
+            cdnow.provide(data / "cdnow")
+        extra: dict[str, str] = {}
+        if break_feed:
+            broken = instance("demo").installation / "demo-broken-data"
+            with screen.step(f"a broken batch of {break_feed}"):
+                write_broken_batch(break_feed, data / "cdnow", broken / "cdnow")
+            extra["WINBACK_DATA"] = str(broken)
+        with running_instance(
+            "demo", fresh=True, extra_environment=extra, progress=screen.note
+        ) as running:
+            screen.finished(running.phase_seconds)
+            if break_feed:
+                message = _stopped_by_gate(running, screen)
+                screen.stop()
+                report.show_stopped(break_feed, message, _accepted(running))
+            else:
+                for as_of in DATES:
+                    _replay(running, as_of, screen)
+                summary = _summary(running, round(time.monotonic() - started, 1), screen.seconds)
+                _write(instance("demo").home / SUMMARY, summary)
+                screen.stop()
+                report.show_summary(summary, _excluded(running))
+            report.show_addresses(running, instance("demo").home)
+            if not exit:
+                report.show_waiting()
+                running.wait_for_end()
+    return 0
+
+
+def _replay(running: Running, as_of: date, screen: report.Screen) -> None:
+    api = running.airflow
+    known = {dag: {run["dag_run_id"] for run in api.runs(dag)} for dag in CHAIN[1:]}
+    conf = {"as_of": as_of.isoformat()}
+    with screen.step(f"{as_of}  extract, gate"):
+        _run(running, CHAIN[0], conf)
+    for dag, what in ((CHAIN[1], "stage, model, gate"), (CHAIN[2], "select, outreach")):
+        with screen.step(f"{as_of}  {what}"):
+            run = api.wait_for_new_run(dag, known[dag])
+            _finish(running, dag, run["dag_run_id"])
+    with screen.step(f"{as_of}  answers, record"):
+        _wait_for_events(running)
+        _run(running, "winback_events", {})
+    with screen.step(f"{as_of}  kpi"):
+        _run(running, "winback_kpi", conf)
+
+
+def _stopped_by_gate(running: Running, screen: report.Screen) -> str:
+    api, as_of = running.airflow, DATES[0]
+    with screen.step(f"{as_of}  extract, gate"):
+        run_id = api.trigger(CHAIN[0], {"as_of": as_of.isoformat()})
+        api.wait(CHAIN[0], run_id, RUN_SECONDS, lambda _: running.check())
+        message = first_failure(api, CHAIN[0], run_id)
+    if message is None or not message.startswith("gate: gate raw"):
+        raise GateFailed(f"the gate did not stop the broken batch: {message or 'it passed'}")
+    followed = [dag for dag in CHAIN[1:] if api.runs(dag)]
+    if followed:
+        raise GateFailed(f"{followed[0]} ran although the gate had failed")
+    return message.removeprefix("gate: ")
+
+
+def _run(running: Running, dag: str, conf: Mapping[str, Any]) -> None:
+    _finish(running, dag, running.airflow.trigger(dag, conf))
+
+
+def _finish(running: Running, dag: str, run_id: str) -> None:
+    run = running.airflow.wait(dag, run_id, RUN_SECONDS, lambda _: running.check())
+    if run["state"] != "success":
+        said = first_failure(running.airflow, dag, run_id)
+        raise WinbackError(f"{dag} failed in {said}; the log is in {running.instance.logs}")
+
+
+def _wait_for_events(running: Running) -> None:
+    deadline = time.monotonic() + EVENT_SECONDS
+    while _counts(running)["events_pending"]:
+        running.check()
+        if time.monotonic() > deadline:
+            raise ServerError("the sandbox did not get rid of its events: see ./winback logs")
+        time.sleep(0.2)
+
+
+def _counts(running: Running) -> dict[str, int]:
+    answer = httpx.get(f"{running.urls['sandbox']}/sandbox/counts", trust_env=False, timeout=30)
+    counts: dict[str, int] = answer.raise_for_status().json()
+    return counts
+
+
+def _accepted(running: Running) -> int:
+    return _counts(running)["accepted"]
+
+
+_SUMMARY = """
+select
+    to_char(counts.as_of, 'YYYY-MM-DD') as as_of,
+    counts.n_customers, counts.n_lapsed, counts.n_six_months,
+    kpi.n_candidates, kpi.n_excluded, kpi.n_holdout, kpi.n_treated, kpi.n_accepted,
+    kpi.n_recovered_treated, kpi.n_recovered_holdout,
+    cast(kpi.naive_pct as float8) as naive_pct,
+    cast(kpi.incremental_pct as float8) as incremental_pct,
+    cast(kpi.incremental_low_pct as float8) as incremental_low_pct,
+    cast(kpi.incremental_high_pct as float8) as incremental_high_pct,
+    kpi.reading
+from marts.rpt_customers_daily as counts
+inner join marts.rpt_kpi_daily as kpi
+    on kpi.cohort = counts.as_of and kpi.segment = 'all' and kpi.as_of = %s
+order by counts.as_of
+"""
+
+
+def _summary(running: Running, seconds: float, phases: Mapping[str, float]) -> dict[str, Any]:
+    with _bi(running) as connection:
+        cursor = connection.execute(_SUMMARY, (DATES[-1],))
+        names = [column.name for column in cursor.description]
+        dates = [dict(zip(names, row, strict=True)) for row in cursor]
+    return {"seconds": seconds, "dates": dates, "phases": dict(phases)}
+
+
+def _excluded(running: Running) -> dict[str, dict[str, int]]:
+    """People excluded per reason and date."""
+    with _bi(running) as connection:
+        rows = connection.execute(
+            "select replace(excluded_because, '_', ' '), to_char(assigned_on, 'YYYY-MM-DD'),"
+            " count(*) from marts.fct_candidates where arm = 'excluded' group by 1, 2 order by 1"
+        ).fetchall()
+    reasons: dict[str, dict[str, int]] = {}
+    for reason, as_of, n in rows:
+        reasons.setdefault(reason, {})[as_of] = n
+    return reasons
+
+
+@contextmanager
+def _bi(running: Running) -> Iterator[Any]:
+    import psycopg
+
+    with psycopg.connect(running.environment["AIRFLOW_CONN_WINBACK_BI"]) as connection:
+        yield connection
+
+
+def _write(path: Path, summary: dict[str, Any]) -> None:
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    unfinished.replace(path)

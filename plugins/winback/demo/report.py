@@ -1,0 +1,160 @@
+"""What the demo shows on the screen: progress, times per phase, the result, and where to look."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from winback.server.supervisor import Running
+from winback.terminal import line, out
+
+NO_VALUE = "–"
+
+
+class Screen:
+    """The progress display: a line per finished step, and on a terminal a bar below them."""
+
+    def __init__(self, n_steps: int) -> None:
+        self.seconds: dict[str, float] = {}
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TimeElapsedColumn(),
+            console=out,
+            transient=True,
+            disable=not out.is_terminal,
+        )
+        self._task = self._bar.add_task("winback demo", total=n_steps)
+
+    @contextmanager
+    def live(self) -> Iterator[None]:
+        """Shows the bar until `stop`, or until the block ends."""
+        self._bar.start()
+        try:
+            yield
+        finally:
+            self._bar.stop()
+
+    def stop(self) -> None:
+        """Takes the bar away."""
+        self._bar.stop()
+
+    def note(self, text: str) -> None:
+        """Says what happens right now."""
+        self._bar.update(self._task, description=text)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Times one step and prints it when it is done."""
+        self.note(name)
+        begin = time.monotonic()
+        yield
+        self.finished({name: round(time.monotonic() - begin, 1)})
+
+    def finished(self, steps: Mapping[str, float]) -> None:
+        """Prints steps that are done, with their seconds."""
+        for name, seconds in steps.items():
+            self.seconds[name] = seconds
+            line(f"  {name:<40}{seconds:>7.1f} s")
+            self._bar.advance(self._task)
+
+
+_ROWS = (
+    ("customers", "n_customers"),
+    ("bought nothing for 180 days", "n_six_months"),
+    ("lapsed by their own rhythm", "n_lapsed"),
+    ("candidates first assigned", "n_candidates"),
+    ("  excluded", "n_excluded"),
+    ("  holdout, left alone", "n_holdout"),
+    ("  treated", "n_treated"),
+    ("messages accepted", "n_accepted"),
+    ("back within 60 days: treated", "n_recovered_treated"),
+    ("back within 60 days: holdout", "n_recovered_holdout"),
+)
+
+
+def show_summary(summary: Mapping[str, Any], excluded: Mapping[str, Mapping[str, int]]) -> None:
+    """Prints the result, one column per date."""
+    dates = summary["dates"]
+    table = Table(title="\nThe people first assigned on each date, as known on the last one")
+    table.add_column("", no_wrap=True)
+    for each in dates:
+        table.add_column(each["as_of"], justify="right")
+    for label, name in _ROWS:
+        table.add_row(label, *(_number(each[name]) for each in dates))
+        if name == "n_excluded":
+            for reason, counts in excluded.items():
+                cells = (_number(counts.get(each["as_of"], 0)) for each in dates)
+                table.add_row(f"    {reason}", *cells, style="dim")
+    table.add_section()
+    table.add_row(
+        "naive win-back rate", *(_percent(each["naive_pct"]) for each in dates), style="yellow"
+    )
+    table.add_row(
+        "incremental effect, points", *(_points(each) for each in dates), style="bold cyan"
+    )
+    table.add_row("95 % interval", *(_interval(each) for each in dates), style="cyan")
+    table.add_row("which means", *(each["reading"] for each in dates))
+    out.print(table)
+    line("")
+    line("Nobody in 1998 was really contacted: purchases are real, addresses, consents and mail")
+    line("events are made up. So the true incremental effect of this replay is zero.")
+    naive = dates[0]["naive_pct"]
+    if naive is not None:
+        line(
+            f"The naive rate claims {naive:.1f} % won back on {dates[0]['as_of']}; they came by"
+            " themselves, as the holdout shows."
+        )
+    line(f"\nDone in {summary['seconds']:.0f} s.")
+
+
+def show_stopped(feed: str, message: str, n_accepted: int) -> None:
+    """Prints that the gate stopped a broken batch."""
+    out.print(Text(f"\nThe gate stopped the broken batch of {feed}, as it should.", style="bold"))
+    for part in message.split(" | "):
+        line(f"  {part}")
+    line(f"\nModels built from it: none. Messages sent: {n_accepted}.")
+
+
+def show_addresses(running: Running, home: Path) -> None:
+    """Prints where to look."""
+    line("")
+    for name, value in {
+        "Airflow": f"{running.urls['airflow']}  (admin / {running.admin_password})",
+        "Win-back tab": f"{running.urls['airflow']}/plugin/winback",
+        "sandbox inbox": running.urls["sandbox"],
+        "marketing lists": str(home / "lists"),
+        "figures": str(home / "summary.json"),
+    }.items():
+        line(f"  {name:<18}{value}")
+
+
+def show_waiting() -> None:
+    """Says that everything keeps running."""
+    line("\nAll of it keeps running. Ctrl-C stops it.")
+
+
+def _number(value: int | None) -> str:
+    return NO_VALUE if value is None else f"{value:,}"
+
+
+def _percent(value: float | None) -> str:
+    return NO_VALUE if value is None else f"{value:.2f} %"
+
+
+def _points(each: Mapping[str, Any]) -> str:
+    value = each["incremental_pct"]
+    return NO_VALUE if value is None else f"{value:+.2f}"
+
+
+def _interval(each: Mapping[str, Any]) -> str:
+    low, high = each["incremental_low_pct"], each["incremental_high_pct"]
+    return NO_VALUE if low is None else f"{low:+.2f} to {high:+.2f}"

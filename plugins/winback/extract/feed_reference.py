@@ -1,0 +1,71 @@
+"""Writes `docs/feeds.md` from the declarations: `python -m winback.extract.feed_reference`."""
+
+from __future__ import annotations
+
+from winback.extract.feeds import FEEDS, Column, Feed
+from winback.settings import PROJECT
+
+PATH = PROJECT / "docs" / "feeds.md"
+
+KINDS = {
+    "customer": "customer id",
+    "text": "text",
+    "integer": "whole number",
+    "cents": "amount",
+    "currency": "currency code",
+    "timestamp": "date or time",
+    "email": "e-mail address",
+}
+OPENING = """\
+# Feeds
+
+What winback can be told about customers. This page is written from the declarations in
+`plugins/winback/extract/feeds.py`; change those, then run
+`PYTHONPATH=plugins .venv/bin/python -m winback.extract.feed_reference`.
+How your own columns become these columns: [sources.md](sources.md).
+
+A row that breaks a rule below goes to `quarantine.rejected_row` with every reason; the others pass.
+Received = passed + quarantined holds for every load, or the load fails as a whole.
+
+- **required**: a mapping without the column is refused, a row without the value is quarantined.
+- **personal**: kept in the schema `pii` alone. `raw` holds a keyed hash of a customer id
+  (`customer_key`) and of an e-mail address (`email_hash`), and nothing of a name.
+- **key**: a row with the same key replaces the one loaded before. Within one load the first counts,
+  the others are quarantined.
+- **known since**: facts from as-of 00:00 on, in business time, do not count yet.
+"""
+
+
+def reference() -> str:
+    """The page's text."""
+    return "\n".join([OPENING, *map(_section, FEEDS.values())])
+
+
+def _section(feed: Feed) -> str:
+    need = "required" if feed.is_required else "optional"
+    age = f"; at most {feed.freshness_days} days old" if feed.freshness_days is not None else ""
+    rows = "\n".join(_row(column) for column in feed.columns)
+    return (
+        f"## {feed.name} ({need})\n\n"
+        f"{feed.doc}\n\n"
+        f"Key: {', '.join(f'`{name}`' for name in feed.key)}. "
+        f"Known since: `{feed.event_time}`{age}.\n\n"
+        "| column | what it is | type | |\n"
+        "|---|---|---|---|\n"
+        f"{rows}\n"
+    )
+
+
+def _row(column: Column) -> str:
+    marks = [
+        "required" if column.is_required else "",
+        "personal" if column.is_personal else "",
+        f"≥ {column.minimum}" if column.minimum is not None else "",
+    ]
+    told = ", ".join(mark for mark in marks if mark)
+    return f"| `{column.name}` | {column.doc} | {KINDS[column.kind]} | {told} |"
+
+
+if __name__ == "__main__":
+    PATH.parent.mkdir(exist_ok=True)
+    PATH.write_text(reference(), encoding="utf-8")

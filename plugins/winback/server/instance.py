@@ -1,0 +1,230 @@
+"""An installation on this machine: its folders, secrets and ports, and whether it runs.
+
+A data folder holds two instances, the production one and the demo; one of them runs at a time.
+Starting it is the supervisor's business.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+from base64 import urlsafe_b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from winback.errors import ServerError
+from winback.server import processes
+from winback.settings import settings
+
+Mode = Literal["production", "demo"]
+PREFERRED_PORTS = {"airflow": 8080, "postgres": 5433, "sandbox": 8025}
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One of the two instances of a data folder.
+
+    Args:
+        home: Its own folder: that of the installation, or `demo` below it.
+        mode: Which of the two it is.
+    """
+
+    home: Path
+    mode: Mode
+
+    @property
+    def installation(self) -> Path:
+        """The data folder that both instances share."""
+        return self.home.parent if self.mode == "demo" else self.home
+
+    @property
+    def postgres(self) -> Path:
+        """The cluster of the embedded PostgreSQL."""
+        return self.home / "postgres"
+
+    @property
+    def airflow(self) -> Path:
+        """AIRFLOW_HOME."""
+        return self.home / "airflow"
+
+    @property
+    def sandbox(self) -> Path:
+        """What the sandbox mail service keeps."""
+        return self.home / "sandbox"
+
+    @property
+    def logs(self) -> Path:
+        """One log per service, and Airflow's task logs below `airflow`."""
+        return self.home / "logs"
+
+    @property
+    def was_set_up(self) -> bool:
+        """Whether it was ever started."""
+        return (self.postgres / "PG_VERSION").exists() or self.postgres.is_symlink()
+
+    def secrets(self) -> dict[str, str]:
+        """Its keys and passwords, made when first asked for; only its user can read them."""
+        path = self.home / "secrets.json"
+        kept: dict[str, str] = {}
+        if path.exists():
+            try:
+                kept = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise ServerError(
+                    f"{path} is damaged: restore it, or the data below {self.home} is lost"
+                ) from error
+        missing = {name: make() for name, make in _SECRETS.items() if name not in kept}
+        if missing:
+            self.home.mkdir(parents=True, exist_ok=True)
+            write_private(path, json.dumps(kept | missing, indent=2))
+        return kept | missing
+
+
+@dataclass(frozen=True)
+class RunningState:
+    """What the supervisor of a running instance tells other commands."""
+
+    mode: Mode
+    pid: int
+    started: float
+    ready: bool
+    ports: dict[str, int]
+    urls: dict[str, str]
+    pids: dict[str, int]
+
+    def say(self) -> str:
+        """One clause that names the instance and where it is found."""
+        what = "the demo" if self.mode == "demo" else "winback"
+        where = f"at {self.urls['airflow']}" if self.ready else "and is still starting"
+        return f"{what} runs already {where} (process {self.pid})"
+
+
+def instance(mode: Mode) -> Instance:
+    """The instance of this installation's data folder."""
+    home = Path(os.path.abspath(settings().home))  # noqa: PTH100 - a link in it is the user's wish
+    return Instance(home / "demo" if mode == "demo" else home, mode)
+
+
+def running() -> tuple[Instance, RunningState] | None:
+    """The instance that runs or starts now; None when none does."""
+    try:
+        content: dict[str, Any] = json.loads(_state_file().read_text(encoding="utf-8"))
+        state = RunningState(**content)
+    except (OSError, ValueError, TypeError):
+        return None
+    if not processes.is_alive(state.pid, state.started):
+        return None
+    return instance(state.mode), state
+
+
+def current() -> Instance:
+    """The instance that commands mean: the running one, else production if it was ever set up."""
+    found = running()
+    if found:
+        return found[0]
+    production = instance("production")
+    return production if production.was_set_up else instance("demo")
+
+
+def tell(
+    mode: Mode,
+    ports: Mapping[str, int],
+    urls: Mapping[str, str],
+    pids: Mapping[str, int] | None = None,
+) -> None:
+    """Writes down that this process runs an instance; it is ready once it has `pids`."""
+    pid = os.getpid()
+    started = processes.started_at(pid)
+    if started is None:
+        raise ServerError("/proc can not be read: mount it, winback finds its processes there")
+    state = RunningState(
+        mode, pid, started, pids is not None, dict(ports), dict(urls), dict(pids or {})
+    )
+    write_private(_state_file(), json.dumps(asdict(state), indent=2))
+
+
+def forget() -> None:
+    """Takes back what `tell` wrote."""
+    _state_file().unlink(missing_ok=True)
+
+
+@contextmanager
+def only_one() -> Iterator[None]:
+    """Keeps any other instance of this data folder from running meanwhile.
+
+    Raises:
+        ServerError: One runs already; the message says where.
+    """
+    path = _state_file().with_name("lock")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("a")
+    except OSError as error:
+        raise ServerError(
+            f"the data folder {path.parent.parent} can not be written ({error.strerror}): "
+            "set WINBACK_HOME to a folder of your own"
+        ) from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            found = running()
+            said = found[1].say() if found else "another winback command is starting or stopping"
+            raise ServerError(
+                f"{said}: stop it with ./winback down, or wait for its end"
+            ) from error
+        yield
+
+
+def choose_ports() -> dict[str, int]:
+    """A free port of 127.0.0.1 for every service: the preferred one, or any other."""
+    chosen: dict[str, int] = {}
+    for name, preferred in PREFERRED_PORTS.items():
+        chosen[name] = processes.free_port(preferred, avoid=chosen.values())
+    return chosen
+
+
+def write_private(path: Path, content: str) -> None:
+    """Replaces a file in one step; nobody but its user may read it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished.touch(mode=0o600)
+    unfinished.write_text(content, encoding="utf-8")
+    unfinished.replace(path)
+
+
+def _state_file() -> Path:
+    return instance("production").home / "run" / "state.json"
+
+
+def _fernet_key() -> str:
+    return urlsafe_b64encode(secrets.token_bytes(32)).decode()
+
+
+def _signing_key() -> str:
+    from winback.sandbox.signing import new_private_key
+
+    return new_private_key().decode()
+
+
+def _secret() -> str:
+    return secrets.token_hex(24)
+
+
+_SECRETS = {
+    "postgres_password": _secret,
+    "owner_password": _secret,
+    "bi_password": _secret,
+    "key": _secret,
+    "fernet_key": _fernet_key,
+    "jwt_secret": lambda: secrets.token_hex(32),  # Airflow signs with HS512 and warns of less
+    "api_secret_key": _secret,
+    "admin_password": lambda: secrets.token_urlsafe(9),
+    "sandbox_api_key": lambda: f"SG.sandbox.{secrets.token_hex(16)}",
+    "sandbox_signing_key": _signing_key,
+}

@@ -1,0 +1,135 @@
+"""Reads the warehouse as BI tools do, for `./winback sql`: role `winback_bi`, read only."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+from rich.table import Table
+from rich.text import Text
+
+from winback.errors import ServerError, WinbackError
+from winback.server import airflow_environment, instance, supervisor
+from winback.settings import connection_from_environment
+
+
+class QueryError(WinbackError):
+    """The database refused a statement."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a statement gave.
+
+    Args:
+        columns: Names; empty for a statement that gives no rows.
+        rows: Values as psycopg reads them.
+        status: The server's own word, such as `SET`.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    status: str
+
+
+def ask(statement: str) -> Result:
+    """Runs one statement against the running instance.
+
+    When none runs, its PostgreSQL is started for this statement alone.
+
+    Raises:
+        QueryError: The database refuses the statement; the message is its own.
+        ServerError: There is no warehouse yet, or it does not answer.
+    """
+    with _url() as url:
+        try:
+            with psycopg.connect(
+                url, options="-c default_transaction_read_only=on", application_name="winback sql"
+            ) as connection:
+                cursor = connection.execute(statement.encode())
+                columns = [column.name for column in cursor.description or ()]
+                rows = cursor.fetchall() if columns else []
+                return Result(columns, rows, cursor.statusmessage or "")
+        except psycopg.OperationalError as error:
+            if error.sqlstate is not None:
+                raise QueryError(_one_line(error)) from error
+            raise ServerError(f"the warehouse does not answer: {_one_line(error)}") from error
+        except psycopg.Error as error:
+            raise QueryError(_one_line(error)) from error
+
+
+def as_table(result: Result) -> Table:
+    """A table for the terminal; numbers to the right."""
+    table = Table(header_style="bold")
+    for position, name in enumerate(result.columns):
+        numeric = any(isinstance(row[position], int | float | Decimal) for row in result.rows)
+        table.add_column(Text(name), justify="right" if numeric else "left", overflow="fold")
+    for row in result.rows:
+        table.add_row(*(Text("null", "dim") if v is None else Text(as_text(v)) for v in row))
+    return table
+
+
+def as_csv(result: Result) -> str:
+    """Comma-separated values with a header line; null is empty."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(result.columns)
+    writer.writerows([["" if v is None else as_text(v) for v in row] for row in result.rows])
+    return out.getvalue()
+
+
+def as_text(value: Any) -> str:
+    """One value as people and spreadsheets read it."""
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case datetime():
+            return value.isoformat(sep=" ")
+        case date() | time():
+            return value.isoformat()
+        case bytes():
+            return value.hex()
+        case Decimal():
+            return f"{value:f}"
+        case _:
+            return str(value)
+
+
+@contextmanager
+def _url() -> Iterator[str]:
+    elsewhere = connection_from_environment(airflow_environment.BI)
+    found = instance.running()
+    if found:
+        ours, state = found
+        if elsewhere and ours.mode == "production":
+            yield elsewhere
+        else:
+            yield airflow_environment.warehouse_url(ours, state.ports, airflow_environment.BI)
+        return
+    ours = instance.current()
+    if elsewhere and ours.mode == "production":
+        yield elsewhere
+        return
+    if not ours.was_set_up:
+        raise ServerError("there is no warehouse yet: ./winback demo or ./winback up makes one")
+    with instance.only_one():
+        supervisor.clear_leftovers_of(ours)
+        ports = instance.choose_ports()
+        server = supervisor.start_postgres(ours, ports["postgres"])
+        try:
+            yield airflow_environment.warehouse_url(ours, ports, airflow_environment.BI)
+        finally:
+            server.stop()
+
+
+def _one_line(error: psycopg.Error) -> str:
+    message = error.diag.message_primary or str(error).strip().splitlines()[0]
+    hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
+    return message + hint

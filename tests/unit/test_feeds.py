@@ -1,0 +1,42 @@
+"""The feed declarations hold together, and their reference in the docs is theirs."""
+
+from __future__ import annotations
+
+import pytest
+
+from winback.extract.feed_reference import PATH, reference
+from winback.extract.feeds import FEEDS, Feed
+from winback.extract.raw_tables import pii_columns, raw_columns, raw_key
+
+
+@pytest.mark.parametrize("feed", FEEDS.values(), ids=list(FEEDS))
+def test_a_feed_is_sound(feed: Feed) -> None:
+    names = [column.name for column in feed.columns]
+    assert len(names) == len(set(names))
+    assert feed.doc.startswith("One row per ")
+    assert feed.column(feed.event_time).kind == "timestamp"
+    for name in (*feed.key, feed.event_time):
+        assert feed.column(name).is_required, f"{name} identifies or dates a row"
+    for column in feed.columns:
+        assert column.doc
+        assert column.minimum is None or column.kind in ("integer", "cents")
+    assert not [c.name for c in feed.columns if c.kind == "cents"] or "currency" in names
+
+
+@pytest.mark.parametrize("feed", FEEDS.values(), ids=list(FEEDS))
+def test_personal_columns_have_no_place_in_raw(feed: Feed) -> None:
+    stored = {name for name, _ in raw_columns(feed)}
+    personal = {column.name for column in feed.personal_columns}
+    assert stored.isdisjoint(personal | {"customer_id"})
+    assert personal <= set(pii_columns(feed))
+    assert set(raw_key(feed)) <= stored
+
+
+def test_the_required_feeds() -> None:
+    assert {feed.name for feed in FEEDS.values() if feed.is_required} == {"customers", "orders"}
+
+
+def test_the_feed_reference_follows_the_declaration() -> None:
+    assert PATH.read_text(encoding="utf-8") == reference(), (
+        "run `PYTHONPATH=plugins .venv/bin/python -m winback.extract.feed_reference`"
+    )

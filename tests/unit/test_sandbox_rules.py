@@ -1,0 +1,126 @@
+"""Which requests the sandbox refuses like the provider, and what becomes of those it takes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from winback.sandbox.journal import Unanswered
+from winback.sandbox.request_rules import problems
+from winback.sandbox.simulation import Rates, fate
+
+
+def request(**changes: Any) -> dict[str, Any]:
+    return {
+        "personalizations": [{"to": [{"email": "ada@example.com"}]}],
+        "from": {"email": "shop@example.com"},
+        "subject": "Hello",
+        "content": [{"type": "text/plain", "value": "Hello"}],
+    } | changes
+
+
+def person(**changes: Any) -> dict[str, Any]:
+    return {"personalizations": [{"to": [{"email": "ada@example.com"}]} | changes]}
+
+
+def test_a_good_request_has_no_problems() -> None:
+    assert problems(request()) == []
+    assert problems(request(**person(custom_args={"message_id": "1"}))) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"personalizations": []}, "personalizations"),
+        (person(to=[]), "personalizations.0.to"),
+        (person(to=[{"email": "ada@example"}]), "personalizations.0.to.0.email"),
+        (person(cc=[{"email": "ADA@example.com"}]), "personalizations.0"),
+        (person(custom_args={"message_id": 1}), "personalizations.0.custom_args.message_id"),
+        (person(custom_args={"a": "x" * 10_001}), "personalizations.0.custom_args"),
+        (person(substitutions={"a": "x" * 10_001}), "personalizations.0.substitutions"),
+        (person(headers={"Subject": "other"}), "personalizations.0.headers.Subject"),
+        (person(headers={"X-A": "1\r\nBcc: x@example.com"}), "personalizations.0.headers.X-A"),
+        ({"from": {"email": "shop"}}, "from.email"),
+        ({"reply_to": {"email": "shop"}}, "reply_to.email"),
+        ({"subject": ""}, "subject"),
+        ({"content": []}, "content"),
+        ({"content": [{"type": "text/html", "value": ""}]}, "content.0.value"),
+        ({"categories": [str(i) for i in range(11)]}, "categories"),
+        ({"categories": ["a", "a"]}, "categories"),
+        ({"send_at": "tomorrow"}, "send_at"),
+        ({"mail_settings": {"sandbox_mode": True}}, "mail_settings.sandbox_mode"),
+    ],
+)
+def test_a_bad_request_is_refused_naming_the_field(changes: dict[str, Any], field: str) -> None:
+    assert [problem.field for problem in problems(request(**changes))] == [field]
+
+
+@pytest.mark.parametrize("payload", [None, [], "text", {"sender": 1}])
+def test_what_is_no_request_at_all_is_refused(payload: Any) -> None:
+    assert problems(payload)
+
+
+def accepted(number: int, **tracking: bool) -> Unanswered:
+    switches = {"has_open_tracking": False, "has_click_tracking": False} | tracking
+    return Unanswered(
+        id=number,
+        message_id=f"m-{number}",
+        sg_message_id=f"s-{number}",
+        provider_id="p",
+        address="ada@example.com",
+        headers={},
+        custom_args={"message_id": f"m-{number}"},
+        categories=[],
+        **switches,
+    )
+
+
+def test_fates_come_about_as_often_as_their_rates_say() -> None:
+    rates = Rates()
+    n = 100_000
+    fates = [fate(accepted(i), rates, 0) for i in range(n)]
+    kinds = Counter(event["event"] for each in fates for event in each.events)
+    expected = {
+        "bounce": rates.bounce_pct,
+        "spamreport": rates.spamreport_pct,
+        "deferred": rates.deferred_pct,
+        "dropped": rates.dropped_pct,
+        "processed": 100 - rates.dropped_pct,
+        "delivered": 100 - rates.dropped_pct - rates.bounce_pct,
+    }
+    assert kinds.keys() == expected.keys(), "no opens or clicks unless the request tracks them"
+    for kind, pct in expected.items():
+        # five standard deviations of a Poisson count; the draws are hashes, so it never flickers
+        assert kinds[kind] == pytest.approx(n * pct / 100, abs=5 * (n * pct / 100) ** 0.5), kind
+    n_leaving = sum(each.is_unsubscribing for each in fates)
+    assert n_leaving == pytest.approx(n * rates.unsubscribe_pct / 100, rel=0.25)
+
+
+def test_a_fate_repeats_exactly_and_follows_the_message_id() -> None:
+    first = fate(accepted(1), Rates(), 7)
+    assert fate(accepted(1), Rates(), 7) == first
+    assert first.events[0]["sg_event_id"] != fate(accepted(2), Rates(), 7).events[0]["sg_event_id"]
+
+
+@pytest.mark.parametrize(
+    ("rates", "events", "state"),
+    [
+        (Rates(bounce_pct=100), ["processed", "bounce"], "bounce"),
+        (Rates(0, 100), ["processed", "delivered", "spamreport"], "spamreport"),
+        (Rates(0, 0, 100), ["processed", "deferred", "delivered"], "delivered"),
+        (Rates(0, 0, 0, 100), ["dropped"], "dropped"),
+    ],
+)
+def test_each_fate_tells_its_story_in_order(rates: Rates, events: list[str], state: str) -> None:
+    told = fate(accepted(1), rates, 0)
+    assert [event["event"] for event in told.events] == events
+    assert told.state == state
+
+
+def test_opens_and_clicks_only_where_they_are_tracked() -> None:
+    rates = Rates(0, 0, 0, 0, open_pct=100, click_pct=100)
+    tracked = fate(accepted(1, has_open_tracking=True, has_click_tracking=True), rates, 0)
+    assert [e["event"] for e in tracked.events] == ["processed", "delivered", "open", "click"]
+    assert len(fate(accepted(1), rates, 0).events) == 2
