@@ -8,8 +8,8 @@ from datetime import date
 from pathlib import Path
 
 import pytest
-from conftest import Warehouse, WarehouseFactory
 
+from tests.conftest import Warehouse, WarehouseFactory
 from winback.extract.snapshot import extract
 
 

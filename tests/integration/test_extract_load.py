@@ -10,9 +10,9 @@ import psycopg
 import pytest
 import yaml
 from adbc_driver_manager import Error as AdbcError
-from conftest import Warehouse
 from psycopg import sql
 
+from tests.conftest import Warehouse
 from winback.errors import DeclarationError, SourceError, WinbackError
 from winback.extract import load
 from winback.extract.mapping import read_dataset

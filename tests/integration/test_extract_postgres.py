@@ -11,8 +11,8 @@ from uuid import uuid4
 import psycopg
 import pytest
 import yaml
-from conftest import Warehouse
 
+from tests.conftest import Warehouse
 from winback.errors import SourceError
 from winback.extract.snapshot import extract
 from winback.privacy.keyed_hash import customer_key

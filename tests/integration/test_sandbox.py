@@ -14,10 +14,11 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from conftest import Sandbox, SandboxFactory
 from python_http_client.exceptions import HTTPError
 from sendgrid import SendGridAPIClient
 from sendgrid.helpers.eventwebhook import EventWebhook
+
+from tests.conftest import Sandbox, SandboxFactory
 
 SIGNATURE = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP = "X-Twilio-Email-Event-Webhook-Timestamp"

@@ -20,6 +20,7 @@ from winback.server import (
     airflow_environment,
     databases,
     keeper,
+    postgres_place,
     postgres_server,
     processes,
     services,
@@ -427,3 +428,4 @@ def test_up_status_down(tmp_path):
     assert processes.started_at(postmaster) is None
     assert winback("status").returncode == 3
     assert winback("sql", "--csv", "select 1 as one").stdout == "one\n1\n"
+    postgres_place.wipe(home / "postgres")

@@ -8,9 +8,9 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from conftest import Warehouse, WarehouseFactory
 from psycopg import errors, sql
 
+from tests.conftest import Warehouse, WarehouseFactory
 from winback.errors import ServerError
 from winback.server.processes import free_port
 from winback.warehouse import connection as warehouse_connection

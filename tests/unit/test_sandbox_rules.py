@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from winback.sandbox import loopback
 from winback.sandbox.journal import Unanswered
 from winback.sandbox.request_rules import problems
 from winback.sandbox.simulation import Rates, fate
@@ -124,3 +125,31 @@ def test_opens_and_clicks_only_where_they_are_tracked() -> None:
     tracked = fate(accepted(1, has_open_tracking=True, has_click_tracking=True), rates, 0)
     assert [e["event"] for e in tracked.events] == ["processed", "delivered", "open", "click"]
     assert len(fate(accepted(1), rates, 0).events) == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "is_here"),
+    [
+        ("http://127.0.0.1:8080/x", True),
+        ("http://localhost/x", True),
+        ("http://[::1]/x", True),
+        ("http://example.com/x", False),
+        ("http://127.0.0.1.example.com/x", False),
+        ("http://127.0.0.1@example.com/x", False),
+        ("http://localhost.example.com/x", False),
+        ("ftp://127.0.0.1/x", False),
+        ("http://[broken/x", False),
+        ("", False),
+    ],
+)
+def test_only_this_machine_is_posted_to(url: str, is_here: bool) -> None:
+    assert loopback.is_loopback(url) == is_here
+    if not is_here:
+        with loopback.client() as http, pytest.raises(ValueError, match="this machine only"):
+            loopback.post(http, url, b"", {})
+
+
+def test_a_redirect_could_lead_elsewhere_and_is_not_followed() -> None:
+    with loopback.client() as http:
+        assert not http.follow_redirects
+        assert not http.trust_env

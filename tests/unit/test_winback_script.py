@@ -9,17 +9,35 @@ import pytest
 
 pytestmark = pytest.mark.timeout(60)
 PROJECT = Path(__file__).resolve().parents[2]
-TOOLS = (
-    "bash", "cat", "chmod", "cp", "cut", "dirname", "env", "flock", "grep", "mkdir", "readlink",
-    "rm", "sed", "sha256sum", "sleep", "tail",
-)  # fmt: skip
+TOOLS = [
+    "bash",
+    "cat",
+    "chmod",
+    "cp",
+    "cut",
+    "dirname",
+    "env",
+    "flock",
+    "grep",
+    "head",
+    "mkdir",
+    "readlink",
+    "rm",
+    "sed",
+    "sha256sum",
+    "sleep",
+    "tail",
+]
 STUB = """#!/bin/bash
 [[ ${1-} == -I || $* == *"config get"* ]] || echo "$*" >>"$STUB_LOG"
 case "$*" in
     *version_info*) exit "${STUB_WRONG_VERSION:-0}" ;;
     *"import ensurepip"*) exit "${STUB_NO_ENSUREPIP:-0}" ;;
     "-m pip --python"*) exit "${STUB_NO_PIP:-0}" ;;
-    "-m venv"*) mkdir -p "${!#}/bin" && cp "$0" "${!#}/bin/python" ;;
+    "-m venv"*)
+        mkdir -p "${!#}/bin" && cp "$0" "${!#}/bin/python"
+        echo "#!${!#}/bin/python" >"${!#}/bin/pip"
+        ;;
     "-m uv"*) sleep "${STUB_SECONDS:-0}"; echo "uv was here"; exit "${STUB_NO_UV:-0}" ;;
     "-m pip install"*"-r "*) echo "the index is down"; exit "${STUB_NO_INDEX:-0}" ;;
     "-m winback"*) printf '<%s>' "${@:3}"; echo " $PYTHONPATH" ;;
@@ -145,7 +163,9 @@ def test_a_moved_project_gets_a_new_venv(place, tmp_path):
     moved = tmp_path / "moved here"
     place.project.rename(moved)
     assert place.run("status", script=moved / "winback").returncode == 0
-    assert any(line.startswith("-m uv") and str(moved) in line for line in place.asked())
+    asked = place.asked()
+    assert any(line.startswith("-m venv") and str(moved) in line for line in asked)
+    assert any(line.startswith("-m uv") and str(moved) in line for line in asked)
 
 
 def test_a_broken_python_gets_a_new_venv(place):

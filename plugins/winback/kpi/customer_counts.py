@@ -28,12 +28,18 @@ listed as (
     where ends_on is null or ends_on >= starts_on
 ),
 
+-- as in dim_customers: since registering, or since the first purchase
+known as (
+    select c.customer_key, least(c.registered_at, min(o.ordered_at)) as since
+    from raw.customers as c
+    left join raw.orders as o on o.customer_key = c.customer_key
+    group by c.customer_key
+),
+
 counted as (
     select
         day.as_of,
-        (
-            select count(*) from raw.customers as c where c.registered_at < day.known_until
-        )::int as n_customers,
+        (select count(*) from known where known.since < day.known_until)::int as n_customers,
         count(*) filter (where listed.starts_on <= day.as_of
             and (listed.ends_on is null or listed.ends_on >= day.as_of))::int as n_six_months,
         count(*) filter (where listed.starts_on between day.as_of - 29 and day.as_of

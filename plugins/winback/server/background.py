@@ -97,7 +97,10 @@ def _wait_until_ready(
             progress(line)
         shown = len(lines)
         if process.poll() is not None:
-            raise ServerError(lines[-1] if lines else "winback ended while it was starting")
+            lines = new_lines()
+            if process.returncode == 128 + signal.SIGTERM:
+                raise ServerError("it was stopped while it was starting: run ./winback up again")
+            raise ServerError(lines[-1] if lines else "it ended at once: see ./winback logs")
         found = instance.running()
         if found and found[1].pid == process.pid and found[1].ready:
             return found[1]

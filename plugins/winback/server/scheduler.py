@@ -26,12 +26,12 @@ _LIBRARIES = (
 
 def main() -> None:
     """Imports the libraries and becomes the scheduler."""
-    from airflow.__main__ import main as airflow
-
+    # first, because Airflow sets up logging, which some of the others write to
+    airflow = import_module("airflow.__main__")
     for name in _LIBRARIES:
         import_module(name)
     sys.argv = ["airflow", "scheduler", "--skip-serve-logs"]
-    airflow()
+    airflow.main()
 
 
 if __name__ == "__main__":

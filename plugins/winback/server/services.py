@@ -116,17 +116,20 @@ def watched(home: Path, environment: Mapping[str, str], logs: Path) -> Iterator[
     def asked_to_end(signum: int, _frame: FrameType | None) -> None:
         raise SystemExit(128 + signum)
 
-    before = {signum: signal.signal(signum, asked_to_end) for signum in _ENDING}
-    before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, child_ended)
-    before[signal.SIGINT] = signal.getsignal(signal.SIGINT)
+    before = {
+        signum: signal.getsignal(signum) for signum in (*_ENDING, signal.SIGCHLD, signal.SIGINT)
+    }
     try:
+        for signum in _ENDING:
+            signal.signal(signum, asked_to_end)
+        signal.signal(signal.SIGCHLD, child_ended)
         yield services
     finally:
         for signum in before:  # a second Ctrl-C must not leave half of them behind
             signal.signal(signum, _go_on)
         keeper.sweep(mark, _PATIENCE_SECONDS)
         _stop_rest(services)
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             guard.communicate(keeper.FAREWELL, timeout=5)
         for signum, handler in before.items():
             signal.signal(signum, handler)

@@ -1,8 +1,9 @@
+-- Who bought before registering (a guest, an import) is a customer from the first purchase on.
 select
-    customers.customer_key,
+    coalesce(customers.customer_key, rhythm.customer_key) as customer_key,
     customers.locale,
     customers.country,
-    customers.registered_on,
+    least(customers.registered_on, rhythm.first_purchase_date) as registered_on,
     rhythm.first_purchase_date,
     rhythm.last_purchase_date,
     coalesce(rfm.n_orders, 0) as n_orders,
@@ -14,7 +15,7 @@ select
     rfm.value_tier,
     rfm.segment_before
 from {{ ref('stg_customers') }} as customers
-left join {{ ref('int_customers__rhythm') }} as rhythm
+full outer join {{ ref('int_customers__rhythm') }} as rhythm
     on customers.customer_key = rhythm.customer_key
 left join {{ ref('int_customers__rfm') }} as rfm
-    on customers.customer_key = rfm.customer_key
+    on rhythm.customer_key = rfm.customer_key

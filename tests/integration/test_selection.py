@@ -1,0 +1,168 @@
+"""The step select on a real warehouse: verdicts, the draw, and who may be selected from at all."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+import pytest
+
+from tests.conftest import Warehouse
+from tests.flow import up_to_gate, up_to_select
+from tests.small_shop import SmallShop, small_shop
+from winback.errors import DispatchRefused
+from winback.gate import has_passed
+from winback.privacy.keyed_hash import address_hash, customer_key
+from winback.select.selection import select
+
+AS_OF = date(2026, 3, 1)
+
+
+@pytest.fixture
+def shop(warehouse: Warehouse) -> SmallShop:
+    shop = small_shop(warehouse.data, AS_OF)
+    warehouse.configure(sources=shop.write(), dataset="shop", replay=True, max_candidates_pct=100)
+    return shop
+
+
+def reasons(warehouse: Warehouse) -> dict[str, str]:
+    return dict(
+        warehouse.execute(
+            "select customer_key, reason from ops.assignment where arm = 'excluded'"
+        )
+    )
+
+
+def test_everybody_who_lapsed_is_treated_held_out_or_excluded_with_the_reason(
+    warehouse: Warehouse, shop: SmallShop
+) -> None:
+    del shop.consents[0]
+    shop.consents[0]["confirmed"] = ""
+    shop.consents[1]["withdrawn"] = "2026-02-01"
+    shop.consents[2]["confirmed"] = shop.consents[2]["granted"] = "2023-01-01"
+    shop.customers[4]["email"] = ""
+    shop.write()
+    warehouse.execute(
+        "insert into ops.suppression (address_hash, scope, reason) values (%s, 'address', 'bounce')",
+        (address_hash("email", "Lapsed-05@example.com "),),
+    )
+    _, [selected] = up_to_select(AS_OF)
+    expected = {
+        "lapsed-00": "consent_missing",
+        "lapsed-01": "consent_unconfirmed",
+        "lapsed-02": "consent_withdrawn",
+        "lapsed-03": "consent_unused_too_long",
+        "lapsed-04": "no_address",
+        "lapsed-05": "suppressed",
+    }
+    assert reasons(warehouse) == {customer_key("shop", k): v for k, v in expected.items()}
+    # 14 of one stratum or more; the holdout is a fifth, at least one per stratum
+    assert selected.n_excluded == 6
+    assert selected.n_treated + selected.n_holdout == 14
+    assert 2 <= selected.n_holdout <= 4
+    assert selected.n_planned == selected.n_treated
+    assert warehouse.execute("select count(*), count(distinct customer_key) from ops.verdict") == [
+        (20, 20)
+    ]
+
+
+def test_a_repeated_selection_draws_nobody_again(warehouse: Warehouse, shop: SmallShop) -> None:
+    snapshot_id, [first] = up_to_select(AS_OF)
+    before = warehouse.execute("select * from ops.assignment order by assignment_id")
+    planned = warehouse.execute("select * from ops.outreach order by message_id")
+    assert first.n_treated > 0
+    [again] = select(snapshot_id, AS_OF)
+    _, [next_day] = up_to_select(AS_OF + timedelta(days=1))
+    assert (again.n_excluded, again.n_holdout, again.n_treated, again.n_planned) == (0, 0, 0, 0)
+    assert next_day.n_treated == 0
+    assert warehouse.execute("select * from ops.assignment order by assignment_id") == before
+    assert warehouse.execute("select * from ops.outreach order by message_id") == planned
+
+
+def test_who_was_excluded_is_drawn_once_nothing_speaks_against_it_any_more(
+    warehouse: Warehouse, shop: SmallShop
+) -> None:
+    late = shop.consents.pop(0)
+    shop.write()
+    up_to_select(AS_OF)
+    late["granted"] = late["confirmed"] = AS_OF.isoformat()
+    shop.consents.insert(0, late)
+    shop.write()
+    _, [selected] = up_to_select(AS_OF + timedelta(days=1))
+    assert (selected.n_treated + selected.n_holdout, selected.n_excluded) == (1, 0)
+    arms = warehouse.execute(
+        "select arm from ops.assignment where customer_key = %s order by assignment_id",
+        (customer_key("shop", "lapsed-00"),),
+    )
+    assert len(arms) == 2
+    assert arms[0] == ("excluded",)
+
+
+def test_two_people_with_one_address_get_one_message(
+    warehouse: Warehouse, shop: SmallShop
+) -> None:
+    for customer in shop.customers[:20]:
+        customer["email"] = "Household@Example.com"
+    shop.write()
+    _, [selected] = up_to_select(AS_OF)
+    assert selected.n_treated > 1
+    assert selected.n_planned == 1
+
+
+def test_a_new_lapse_after_a_return_is_planned_anew(warehouse: Warehouse, shop: SmallShop) -> None:
+    warehouse.configure(lapse_multiplier=0.5)
+    _, [first] = up_to_select(AS_OF)
+    treated = {k for (k,) in warehouse.execute("select customer_key from ops.outreach")}
+    for n in range(20):
+        shop.buy(f"lapsed-{n:02}", -10)
+    shop.buy("active-00", -398)
+    shop.write()
+    _, [second] = up_to_select(AS_OF + timedelta(days=400))
+    assert first.n_planned == len(treated) > 10
+    again = warehouse.execute(
+        "select count(*) from ops.outreach where customer_key = any(%s)"
+        " group by customer_key having count(*) = 2",
+        (list(treated),),
+    )
+    assert len(again) > 5
+    assert second.n_planned == second.n_treated
+
+
+def test_nothing_is_selected_from_a_backfill_an_older_date_or_an_ungated_snapshot(
+    warehouse: Warehouse, shop: SmallShop
+) -> None:
+    shop.buy("active-00", 31)
+    shop.write()
+    newest = up_to_gate(AS_OF)
+    backfill = up_to_gate(AS_OF - timedelta(days=30), is_backfill=True)
+    assert has_passed(backfill)
+    with pytest.raises(DispatchRefused, match="backfills compute, never send"):
+        select(backfill, AS_OF - timedelta(days=30))
+    with pytest.raises(DispatchRefused, match="is of 2026-03-01, not of 2026-02-28"):
+        select(newest, AS_OF - timedelta(days=1))
+    with pytest.raises(DispatchRefused, match="there is no snapshot 99"):
+        select(99, AS_OF)
+    later = up_to_gate(AS_OF + timedelta(days=1))
+    with pytest.raises(DispatchRefused, match="is not the newest"):
+        select(newest, AS_OF)
+    warehouse.execute("delete from ops.gate_result")
+    warehouse.execute("delete from ops.gate_run where gate = 'marts'")
+    with pytest.raises(DispatchRefused, match="has not passed the gates"):
+        select(later, AS_OF + timedelta(days=1))
+    assert warehouse.execute("select count(*) from ops.assignment") == [(0,)]
+
+
+def test_a_wrong_campaign_file_selects_nobody(
+    warehouse: Warehouse, shop: SmallShop, tmp_path: object
+) -> None:
+    from pathlib import Path
+
+    from winback.errors import CampaignError
+
+    folder = Path(str(tmp_path)) / "campaigns"
+    folder.mkdir()
+    (folder / "spring.yaml").write_text("goal: x\nholdout: 20\n", encoding="utf-8")
+    warehouse.configure(campaigns=folder)
+    snapshot_id = up_to_gate(AS_OF)
+    with pytest.raises(CampaignError, match=r"spring.yaml, .*line 2: `holdout` is no key"):
+        select(snapshot_id, AS_OF)
+    assert warehouse.execute("select count(*) from ops.assignment") == [(0,)]
