@@ -52,8 +52,9 @@ def demo(
 ) -> None:
     """Run the whole flow on real purchases (CDNOW, 1997 to 1998) and show what came of it.
 
-    Starts a PostgreSQL, an Airflow and a mail service of its own on this machine. No message
-    leaves it. Stays up until Ctrl-C.
+    All of it is made for the demo on this machine, and no message leaves it.
+
+    Stays up until Ctrl-C.
 
     Examples:
 

@@ -32,8 +32,7 @@ def schema_suffix(snapshot_id: int) -> str:
     """
     with warehouse.connect("loader") as connection:
         row = connection.execute(
-            "select as_of, purpose, as_of >= ("
-            " select max(as_of) from ops.snapshot where purpose = 'live')"
+            "select as_of, purpose, as_of >= (select as_of from ops.newest_snapshot)"
             " from ops.snapshot where snapshot_id = %s",
             (snapshot_id,),
         ).fetchone()

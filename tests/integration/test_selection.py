@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import Warehouse
 from tests.flow import up_to_gate, up_to_select
 from tests.small_shop import SmallShop, small_shop
-from winback.errors import DispatchRefused
+from winback.errors import CampaignError, DispatchRefused, SourceError
+from winback.extract.snapshot import extract, newest_live
 from winback.gate import has_passed
 from winback.privacy.keyed_hash import address_hash, customer_key
 from winback.select.selection import select
+from winback.settings import settings
 
-AS_OF = date(2026, 3, 1)
+AS_OF = date(2025, 3, 1)
 
 
 @pytest.fixture
@@ -37,8 +40,8 @@ def test_everybody_who_lapsed_is_treated_held_out_or_excluded_with_the_reason(
 ) -> None:
     del shop.consents[0]
     shop.consents[0]["confirmed"] = ""
-    shop.consents[1]["withdrawn"] = "2026-02-01"
-    shop.consents[2]["confirmed"] = shop.consents[2]["granted"] = "2023-01-01"
+    shop.consents[1]["withdrawn"] = "2025-02-01"
+    shop.consents[2]["confirmed"] = shop.consents[2]["granted"] = "2022-12-01"
     shop.customers[4]["email"] = ""
     shop.write()
     warehouse.execute(
@@ -137,7 +140,7 @@ def test_nothing_is_selected_from_a_backfill_an_older_date_or_an_ungated_snapsho
     assert has_passed(backfill)
     with pytest.raises(DispatchRefused, match="backfills compute, never send"):
         select(backfill, AS_OF - timedelta(days=30))
-    with pytest.raises(DispatchRefused, match="is of 2026-03-01, not of 2026-02-28"):
+    with pytest.raises(DispatchRefused, match="is of 2025-03-01, not of 2025-02-28"):
         select(newest, AS_OF - timedelta(days=1))
     with pytest.raises(DispatchRefused, match="there is no snapshot 99"):
         select(99, AS_OF)
@@ -151,14 +154,29 @@ def test_nothing_is_selected_from_a_backfill_an_older_date_or_an_ungated_snapsho
     assert warehouse.execute("select count(*) from ops.assignment") == [(0,)]
 
 
-def test_a_wrong_campaign_file_selects_nobody(
-    warehouse: Warehouse, shop: SmallShop, tmp_path: object
+def test_nothing_is_extracted_for_a_day_to_come(warehouse: Warehouse, shop: SmallShop) -> None:
+    with pytest.raises(SourceError, match="lies in the future: choose"):
+        extract(settings().today() + timedelta(days=1), "live")
+    assert warehouse.execute("select count(*) from ops.snapshot") == [(0,)]
+
+
+def test_a_snapshot_that_failed_half_way_is_not_the_newest(
+    warehouse: Warehouse, shop: SmallShop
 ) -> None:
-    from pathlib import Path
+    snapshot_id = up_to_gate(AS_OF)
+    (shop.folder / "consents.csv").unlink()
+    with pytest.raises(SourceError, match="consents.csv"):
+        extract(AS_OF + timedelta(days=1), "live")
+    assert warehouse.execute("select count(*) from ops.snapshot") == [(2,)]
+    assert newest_live() == (snapshot_id, AS_OF)
+    [selected] = select(snapshot_id, AS_OF)
+    assert selected.n_treated > 0
 
-    from winback.errors import CampaignError
 
-    folder = Path(str(tmp_path)) / "campaigns"
+def test_a_wrong_campaign_file_selects_nobody(
+    warehouse: Warehouse, shop: SmallShop, tmp_path: Path
+) -> None:
+    folder = tmp_path / "campaigns"
     folder.mkdir()
     (folder / "spring.yaml").write_text("goal: x\nholdout: 20\n", encoding="utf-8")
     warehouse.configure(campaigns=folder)

@@ -117,6 +117,11 @@ def test_a_taken_port_is_avoided(start, tmp_path):
     assert processes.free_port(free, avoid=[free]) != free
 
 
+def test_two_that_start_at_once_are_given_different_ports():
+    with instances.reserved_ports() as one, instances.reserved_ports() as two:
+        assert len({*one.values(), *two.values()}) == 6
+
+
 def test_the_server_dies_with_its_parent_and_an_orphan_is_ended(start, tmp_path):
     code = (
         "import sys, time; from pathlib import Path; from winback.server import postgres_server\n"

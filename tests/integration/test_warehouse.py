@@ -283,10 +283,6 @@ def test_a_warehouse_that_is_down_says_so(monkeypatch: pytest.MonkeyPatch) -> No
     assert "secret" not in str(error.value)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="warehouse.connection.url does not expect Airflow's AirflowNotFoundException",
-)
 def test_a_warehouse_that_airflow_does_not_know_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AIRFLOW_CONN_WINBACK_WAREHOUSE", raising=False)
     with pytest.raises(ServerError, match="knows no connection 'winback_warehouse': add it"):

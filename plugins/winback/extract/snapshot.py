@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import date
 
+from winback.errors import SourceError
 from winback.extract.feeds import FEEDS
 from winback.extract.load import load_feed
 from winback.extract.mapping import read_dataset
@@ -23,9 +24,12 @@ def extract(as_of: date, purpose: str) -> int:
 
     Raises:
         DeclarationError: The sources file is wrong; nothing was loaded.
-        SourceError: A source can not be read; that feed is as it was before.
+        SourceError: A source can not be read, and that feed is as it was before; or the date lies
+            in the future.
     """
     config = settings()
+    if as_of > config.today():
+        raise SourceError(f"as_of {as_of} lies in the future: choose {config.today()} or earlier")
     dataset = read_dataset(config.sources, config.dataset, config.data)
     with warehouse.connect("loader") as connection:
         [(snapshot_id,)] = connection.execute(
@@ -55,6 +59,10 @@ def extract(as_of: date, purpose: str) -> int:
             counts.n_passed,
             counts.n_quarantined,
         )
+    with warehouse.connect("loader") as connection:
+        connection.execute(
+            "update ops.snapshot set completed_at = now() where snapshot_id = %s", (snapshot_id,)
+        )
     return int(snapshot_id)
 
 
@@ -73,8 +81,5 @@ def purpose_of(as_of: date, *, is_backfill: bool) -> str:
 def newest_live() -> tuple[int, date] | None:
     """Id and date of the newest snapshot that may be acted on; None before the first one."""
     with warehouse.connect("loader") as connection:
-        row = connection.execute(
-            "select snapshot_id, as_of from ops.snapshot where purpose = 'live'"
-            " order by as_of desc, snapshot_id desc limit 1"
-        ).fetchone()
+        row = connection.execute("select snapshot_id, as_of from ops.newest_snapshot").fetchone()
     return None if row is None else (row[0], row[1])

@@ -137,9 +137,7 @@ def select(snapshot_id: int, as_of: date) -> list[Selected]:
 def _require_fit(snapshot_id: int, as_of: date) -> None:
     with warehouse.connect("sender") as connection:
         row = connection.execute(
-            "select purpose, as_of, snapshot_id = ("
-            " select max(snapshot_id) from ops.snapshot where purpose = 'live' and as_of = ("
-            " select max(as_of) from ops.snapshot where purpose = 'live'))"
+            "select purpose, as_of, snapshot_id = (select snapshot_id from ops.newest_snapshot)"
             " from ops.snapshot where snapshot_id = %s",
             (snapshot_id,),
         ).fetchone()

@@ -45,7 +45,7 @@ _FIXED = {
     # the supervisor migrates; each process that checked again would start seconds later
     "AIRFLOW__DATABASE__CHECK_MIGRATIONS": "False",
     "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
-    # it logs some two hundred lines about its own classes in every process that imports it
+    # its own running commentary in the logs of tasks
     "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "great_expectations=WARNING",
     # The API reads the logs of tasks from the files beside it. For a running task it asks a log
     # server too, which two instances can not share: nobody listens here, so it goes on at once.

@@ -12,7 +12,7 @@ import os
 import secrets
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -181,12 +181,25 @@ def only_one() -> Iterator[None]:
         yield
 
 
-def choose_ports() -> dict[str, int]:
-    """A free port of 127.0.0.1 for every service: the preferred one, or any other."""
+@contextmanager
+def reserved_ports() -> Iterator[dict[str, int]]:
+    """A free port of 127.0.0.1 for every service: the preferred one, or any other.
+
+    Until the block ends, no other winback on this machine is given one of them.
+    """
     chosen: dict[str, int] = {}
-    for name, preferred in PREFERRED_PORTS.items():
-        chosen[name] = processes.free_port(preferred, avoid=chosen.values())
-    return chosen
+    refused: set[int] = set()
+    with ExitStack() as claims:
+        for name, preferred in PREFERRED_PORTS.items():
+            while name not in chosen:
+                port = processes.free_port(preferred, avoid=[*chosen.values(), *refused])
+                claim = processes.reserve(port)
+                if claim is None:
+                    refused.add(port)
+                else:
+                    claims.enter_context(claim)
+                    chosen[name] = port
+        yield chosen
 
 
 def write_private(path: Path, content: str) -> None:

@@ -125,6 +125,22 @@ def free_port(preferred: int = 0, avoid: Iterable[int] = ()) -> int:
     raise OSError("no free port on 127.0.0.1")
 
 
+def reserve(port: int) -> socket.socket | None:
+    """Claims a port for a service that will listen on it; None when another winback has.
+
+    A free port is not enough while two instances start at once. The claim is a name in Linux's
+    abstract socket namespace, which is as wide as that of ports and needs no file; it ends with
+    the socket that is returned, or with this process.
+    """
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0winback-port-{port}")
+    except OSError:
+        claim.close()
+        return None
+    return claim
+
+
 def last_lines(path: Path, count: int = 5) -> str:
     """The end of a log file, for an error message; empty when there is none."""
     try:

@@ -8,6 +8,7 @@ own modules are left out, so that a changed one counts from the next task on.
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib import import_module
 
@@ -28,6 +29,8 @@ def main() -> None:
     """Imports the libraries and becomes the scheduler."""
     # first, because Airflow sets up logging, which some of the others write to
     airflow = import_module("airflow.__main__")
+    # it logs some two hundred lines about its own classes
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)
     for name in _LIBRARIES:
         import_module(name)
     sys.argv = ["airflow", "scheduler", "--skip-serve-logs"]

@@ -103,7 +103,7 @@ def running_instance(
         if fresh:
             _wipe(ours)
         ours.logs.mkdir(parents=True, exist_ok=True)
-        ports = instance.choose_ports()
+        ports = stack.enter_context(instance.reserved_ports())
         urls = airflow_environment.urls(ports)
         environment = airflow_environment.child_environment(ours, ports, extra_environment)
         stack.callback(instance.forget)

@@ -60,6 +60,10 @@ def ask(statement: str) -> Result:
         except psycopg.OperationalError as error:
             if error.sqlstate is not None:
                 raise QueryError(_one_line(error)) from error
+            if f'authentication failed for user "{airflow_environment.BI}"' in str(error):
+                raise ServerError(
+                    "the warehouse was never finished: ./winback up or ./winback demo does it"
+                ) from error
             raise ServerError(f"the warehouse does not answer: {_one_line(error)}") from error
         except psycopg.Error as error:
             raise QueryError(_one_line(error)) from error
@@ -119,9 +123,8 @@ def _url() -> Iterator[str]:
         return
     if not ours.was_set_up:
         raise ServerError("there is no warehouse yet: ./winback demo or ./winback up makes one")
-    with instance.only_one():
+    with instance.only_one(), instance.reserved_ports() as ports:
         supervisor.clear_leftovers_of(ours)
-        ports = instance.choose_ports()
         server = supervisor.start_postgres(ours, ports["postgres"])
         try:
             yield airflow_environment.warehouse_url(ours, ports, airflow_environment.BI)

@@ -29,16 +29,16 @@ def url() -> str:
     if from_environment and from_environment.startswith("postgres"):
         return from_environment
     from airflow.sdk import Connection
-    from airflow.sdk.exceptions import AirflowRuntimeError
+    from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRuntimeError
 
     try:
         connection = Connection.get(WAREHOUSE)
-    except AirflowRuntimeError as error:
+    except (AirflowNotFoundException, AirflowRuntimeError) as error:
         raise ServerError(
             f"Airflow knows no connection {WAREHOUSE!r}: add it (type Postgres), "
             "or start the embedded server with `./winback up`"
         ) from error
-    return connection.get_uri().replace("postgres://", "postgresql://", 1)
+    return str(connection.get_uri()).replace("postgres://", "postgresql://", 1)
 
 
 @contextmanager

@@ -11,10 +11,20 @@ create table ops.snapshot (
     as_of date not null,
     purpose text not null check (purpose in ('live', 'backfill')),
     dataset text not null,
-    created_at timestamptz not null default now()
+    created_at timestamptz not null default now(),
+    completed_at timestamptz
 );
 comment on table ops.snapshot is
     'One row per batch that was extracted for an as-of date; gates and outreach refer to it.';
+comment on column ops.snapshot.completed_at is
+    'When the last feed was loaded; until then, and after a failure, nothing is built from it.';
+
+create view ops.newest_snapshot as
+select snapshot_id, as_of from ops.snapshot
+where purpose = 'live' and completed_at is not null
+order by as_of desc, snapshot_id desc
+limit 1;
+comment on view ops.newest_snapshot is 'The one snapshot that may be acted on; no row before the first.';
 
 create table ops.extract_run (
     extract_run_id bigint generated always as identity primary key,
@@ -175,12 +185,19 @@ create index on ops.outreach (address_hash);
 
 create function ops.outreach_transition() returns trigger language plpgsql as $$
 begin
+    if tg_op = 'INSERT' then
+        if new.state <> 'planned' then
+            raise exception 'outreach % must begin as planned, not as %', new.message_id, new.state
+                using errcode = 'check_violation';
+        end if;
+        return new;
+    end if;
     if new.state = old.state then
         return new;
     end if;
     if not (old.state, new.state) in (
         ('planned', 'claimed'), ('planned', 'cancelled'),
-        ('claimed', 'claimed'), ('claimed', 'planned'), ('claimed', 'dispatching'),
+        ('claimed', 'planned'), ('claimed', 'dispatching'),
         ('claimed', 'cancelled'),
         ('dispatching', 'accepted'), ('dispatching', 'rejected'), ('dispatching', 'unknown'),
         ('dispatching', 'planned'), ('dispatching', 'delivered'), ('dispatching', 'bounced'),
@@ -196,7 +213,7 @@ begin
     return new;
 end
 $$;
-create trigger outreach_transition before update of state on ops.outreach
+create trigger outreach_transition before insert or update of state on ops.outreach
     for each row execute function ops.outreach_transition();
 
 create table ops.event (
