@@ -34,7 +34,7 @@ class Settings:
 
     home: Path = _setting(PROJECT / ".winback", "data folder of this installation")
     business_timezone: str = _setting("Europe/Berlin", "where a business day begins and ends")
-    dataset: str = _setting("cdnow", "which dataset of the sources file feeds the warehouse")
+    dataset: str = _setting("", "which dataset of the sources file feeds the warehouse")
     sources: Path = _setting(PROJECT / "config" / "sources.yaml", "feeds and their mapping")
     data: Path = _setting(PROJECT / ".winback" / "data", "`{data}` in the paths of the sources file")
     campaigns: Path = _setting(PROJECT / "campaigns", "folder of campaign files")

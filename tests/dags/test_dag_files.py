@@ -61,8 +61,7 @@ def test_assets_start_the_next_dag(dags: DagBag) -> None:
             asset.uri.rstrip("/") for asset in dags.dags[dag_id].get_task(task_id).outlets
         ] == [uri]
     for dag_id, uri in TRIGGERS.items():
-        [(_, asset)] = dags.dags[dag_id].timetable.asset_condition.iter_assets()
-        assert asset.uri.rstrip("/") == uri
+        assert [asset.uri.rstrip("/") for asset in dags.dags[dag_id].schedule] == [uri]
 
 
 def test_schedules_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,7 +70,7 @@ def test_schedules_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     settings.cache_clear()
     bag = DagBag(dag_folder=DAGS)
     assert bag.dags["winback_ingest"].schedule is None
-    assert bag.dags["winback_kpi"].timetable.summary == "5 7 * * *"
+    assert bag.dags["winback_kpi"].schedule == "5 7 * * *"
 
 
 @pytest.mark.parametrize("path", sorted(DAGS.glob("*.py")), ids=lambda path: path.stem)

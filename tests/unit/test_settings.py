@@ -18,7 +18,7 @@ def write(home: Path, text: str) -> dict[str, str]:
 
 def test_first_found_wins(tmp_path: Path) -> None:
     environ = write(tmp_path, "inactive_days: 200\ndataset: shop\n")
-    assert load(environ={}).dataset == "cdnow", "config/winback.yaml"
+    assert load(environ={}).sender_name == "Example Record Shop", "config/winback.yaml"
     assert load(environ=environ).dataset == "shop"
     environ["WINBACK_DATASET"] = "other"
     assert load(environ=environ).dataset == "other"

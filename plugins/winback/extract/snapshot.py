@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import date
 
-from winback.errors import SourceError
+from winback.errors import DeclarationError, SourceError
 from winback.extract.feeds import FEEDS
 from winback.extract.load import load_feed
 from winback.extract.mapping import read_dataset
@@ -30,6 +30,11 @@ def extract(as_of: date, purpose: str) -> int:
     config = settings()
     if as_of > config.today():
         raise SourceError(f"as_of {as_of} lies in the future: choose {config.today()} or earlier")
+    if not config.dataset:
+        raise DeclarationError(
+            "no dataset is chosen: describe your feeds in config/sources.yaml and name the dataset"
+            " in config/winback.yaml (./winback demo shows everything on real data)"
+        )
     dataset = read_dataset(config.sources, config.dataset, config.data)
     with warehouse.connect("loader") as connection:
         [(snapshot_id,)] = connection.execute(
