@@ -62,11 +62,15 @@ def build(part: str, as_of: date, suffix: str = "") -> dict[str, str]:
     failed = {name: message for name, (status, message) in nodes.items() if status in FAILED}
     if failed:
         first = "; ".join(f"{name}: {message}" for name, message in list(failed.items())[:3])
-        raise ModelBuildFailed(f"dbt: {len(failed)} of {len(nodes)} failed: {first}")
+        n_skipped = sum(status == "skipped" for status, _ in nodes.values())
+        raise ModelBuildFailed(
+            f"dbt: {len(failed)} of {len(nodes)} failed, {n_skipped} were skipped: {first}"
+        )
     return {name: status for name, (status, _) in nodes.items()}
 
 
-FAILED = ("error", "fail", "runtime error", "skipped")
+# what depends on a failed model or test is skipped
+FAILED = ("error", "fail", "runtime error")
 
 
 def invoke(arguments: list[str], as_of: date, suffix: str = "") -> dict[str, tuple[str, str]]:
