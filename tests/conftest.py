@@ -57,6 +57,8 @@ import httpx  # noqa: E402 - only once the environment is clean
 import psycopg  # noqa: E402
 from psycopg import sql  # noqa: E402
 
+from tests.live import LiveInstance  # noqa: E402
+from tests.live import start as start_live_instance  # noqa: E402
 from winback.demo import cdnow  # noqa: E402
 from winback.errors import SourceError  # noqa: E402
 from winback.sandbox.signing import Signer, new_private_key  # noqa: E402
@@ -245,6 +247,18 @@ def cdnow_data() -> Path:
     except SourceError as error:
         pytest.skip(f"no CDNOW data: {error}")
     return folder
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveInstance]:
+    """A whole winback with scheduler and web server on the small shop, once per session."""
+    home = tmp_path_factory.mktemp("live")
+    try:
+        yield start_live_instance(home)
+    finally:
+        command = [sys.executable, "-m", "winback", "down"]
+        environment = os.environ | {"WINBACK_HOME": str(home)}
+        subprocess.run(command, env=environment, capture_output=True, check=False)
 
 
 @pytest.fixture(autouse=True)

@@ -8,24 +8,30 @@ stop link and List-Unsubscribe headers can not be built. Sending is `dispatch.py
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from uuid import UUID
 
+from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateError
+from jinja2 import FileSystemLoader, StrictUndefined, TemplateNotFound, TemplateSyntaxError
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
 from winback.errors import CampaignError
+from winback.outreach.web_address import is_web_address
 from winback.select.campaigns import LANGUAGES
 
 DEFAULT_LANGUAGE = "en"
 # what differs from one recipient to the next; first_name may be absent, the others never
 PERSONAL = ("first_name", "last_purchase_on", "consented_on", "unsubscribe_url")
 MAX_NAME_LENGTH = 100
+SHAPES = tuple((language, has_name) for language in LANGUAGES for has_name in (True, False))
+# People sign up with "win at evil.example" as their name, so that shops mail it for them.
+_ADVERTISING = re.compile(r"://|@|\w\.\w{2}")
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,16 @@ class Recipient:
     @property
     def shape(self) -> tuple[str, bool]:
         """Recipients of the same shape share one composed mail."""
-        return self.language, bool(self.first_name)
+        return self.language, bool(self.name)
+
+    @property
+    def name(self) -> str:
+        """The first name as it is written; empty when there is none that could be."""
+        # far more than is kept, so that a name of megabytes costs nothing
+        raw = (self.first_name or "")[: 10 * MAX_NAME_LENGTH]
+        # a % could make a tag, which would then be filled as ours are
+        name = _one_line(raw.replace("%", ""))[:MAX_NAME_LENGTH].strip()
+        return "" if _ADVERTISING.search(name) else name
 
 
 @dataclass(frozen=True)
@@ -107,9 +122,10 @@ def compose(folder: Path, template: str, shape: tuple[str, bool], sender: Sender
             values["why"] = Markup(html.escape(why) if kind == "html" else why)  # noqa: S704
         try:
             return environment.get_template(name).render(values).strip()
-        except TemplateError as error:
-            where = f"{getattr(error, 'name', None) or name}"
-            raise CampaignError(f"templates/{where}: {error.message or error}") from error
+        except CampaignError:
+            raise
+        except Exception as error:  # a template can raise anything, such as {{ 1 / 0 }}
+            raise CampaignError(_explain(name, error)) from error
 
     mail = Mail(
         subject=" ".join(render(f"{template}/subject.{language}.txt", "text").split()),
@@ -127,11 +143,9 @@ def tag(name: str, kind: str) -> str:
 
 def personal_values(recipient: Recipient) -> dict[str, str]:
     """What takes the place of each tag, escaped for the part in which the tag stands."""
-    locale = recipient.locale or DEFAULT_LANGUAGE
-    language = recipient.language
-    locale = locale if locale.startswith(language) else language
+    locale = _locale(recipient.locale, recipient.language)
     values = {
-        "first_name": _one_line(recipient.first_name or "")[:MAX_NAME_LENGTH],
+        "first_name": recipient.name,
         "last_purchase_on": _written(recipient.last_purchase_on, locale),
         "consented_on": _written(recipient.consented_on, locale),
         "unsubscribe_url": recipient.unsubscribe_url,
@@ -146,8 +160,8 @@ def personal_values(recipient: Recipient) -> dict[str, str]:
 def headers(recipient: Recipient) -> dict[str, str]:
     """The headers by which mail programs offer to unsubscribe with one click (RFC 8058)."""
     url = recipient.unsubscribe_url
-    if not url.startswith(("https://", "http://")) or any(c in url for c in "<>\r\n"):
-        raise CampaignError(f"public_url must be a web address, but gives {url!r}")
+    if not is_web_address(url):
+        raise CampaignError("public_url must be a web address, such as https://shop.example")
     return {
         "List-Unsubscribe": f"<{url}>",
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
@@ -162,9 +176,12 @@ def fill(part: str, values: Mapping[str, str]) -> str:
 
 
 def _require_footer(mail: Mail, template: str, language: str, sender: Sender) -> None:
-    for kind, part in (("text", mail.text), ("html", html.unescape(mail.html))):
+    # what stands in a comment is not read by anybody
+    seen = html.unescape(re.sub(r"<!--.*?-->", "", mail.html, flags=re.DOTALL))
+    for kind, part in (("text", mail.text), ("html", seen)):
+        link = tag("unsubscribe_url", kind)
         needed = {
-            "the stop link {{ unsubscribe_url }}": tag("unsubscribe_url", kind),
+            "the stop link {{ unsubscribe_url }}": f'href="{link}"' if kind == "html" else link,
             "the reason {{ why }}": tag("consented_on", kind),
             "the sender {{ sender_name }}": sender.name,
             "the address {{ sender_postal_address }}": sender.postal_address,
@@ -181,8 +198,27 @@ def _require_footer(mail: Mail, template: str, language: str, sender: Sender) ->
         )
 
 
-def _written(day: date, locale: str) -> str:
-    return format_date(day, format="long", locale=locale.replace("-", "_"))
+def _explain(name: str, error: Exception) -> str:
+    where = getattr(error, "name", None) or name
+    line = f", line {error.lineno}" if isinstance(error, TemplateSyntaxError) else ""
+    if isinstance(error, UnicodeDecodeError):
+        return f"templates/{name}: not UTF-8; save the file as UTF-8"
+    if isinstance(error, TemplateNotFound):
+        return f"templates/{error.name} is missing: write it"
+    return f"templates/{where}{line}: {' '.join(str(error).split())[:200] or type(error).__name__}"
+
+
+def _locale(locale: str | None, language: str) -> Locale:
+    """The locale when it is one of that language; a mistyped one must not stop anybody's mail."""
+    try:
+        parsed = Locale.parse((locale or language).replace("-", "_"))
+    except (ValueError, TypeError, UnknownLocaleError):
+        parsed = Locale.parse(language)
+    return parsed if parsed.language == language else Locale.parse(language)
+
+
+def _written(day: date, locale: Locale) -> str:
+    return format_date(day, format="long", locale=locale)
 
 
 def _one_line(text: str) -> str:

@@ -6,25 +6,32 @@ follows from an outcome is decided in `dispatch.py`. The sandbox speaks the same
 
 from __future__ import annotations
 
-import http.client
 import json
 import logging
+import math
 import socket
+import ssl
 import time
+import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.error import URLError
 
+import python_http_client
 import sendgrid
 from python_http_client.exceptions import HTTPError
 
+from winback.errors import SettingsError
 from winback.outreach.message import Mail, Recipient, Sender, headers, personal_values
+from winback.outreach.web_address import is_loopback
 
-# At DEBUG the library's HTTP client logs the authorization header and every address.
-logging.getLogger("python_http_client").setLevel(logging.INFO)
-
-Kind = Literal["accepted", "not_sent", "rate_limited", "rejected", "account_refused", "unknown"]
+Kind = Literal["accepted", "not_sent", "rate_limited", "rejected", "refused", "unknown"]
+# a reset that has just passed would otherwise be asked about again and again without a pause
+SHORTEST_WAIT_SECONDS = 1.0
+# urllib wraps whatever failed up to the end of sending; only these mean that nothing had left:
+# nobody listens, the name is unknown, the other side is not who it says
+NOTHING_LEFT = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError)
 
 
 @dataclass(frozen=True)
@@ -33,8 +40,9 @@ class Outcome:
 
     Attributes:
         kind: `not_sent`: no byte left, `rate_limited`: nothing taken, try after `retry_after`
-            seconds; `rejected`: the request is wrong, so at least one message in it; `unknown`:
-            nobody knows whether it was taken.
+            seconds; `rejected`: at least one recipient in it is wrong, nothing taken; `refused`:
+            the account or the message itself is wrong, nothing taken; `unknown`: nobody knows
+            whether it was taken.
         detail: The provider's message id, or what went wrong, without personal data.
         retry_after: Seconds.
     """
@@ -48,28 +56,65 @@ class SendGridTransport:
     """Sends one composed mail to up to 1,000 recipients per request."""
 
     def __init__(self, url: str, api_key: str, timeout_seconds: float) -> None:
-        self._client = sendgrid.SendGridAPIClient(api_key=api_key, host=url.rstrip("/"))
+        if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
+            raise SettingsError("sendgrid_api_key holds characters that no key has: copy it again")
+        url = url.rstrip("/")
+        library = sendgrid.SendGridAPIClient(api_key=api_key, host=url)
         # the library itself waits for ever
-        self._client.client.timeout = timeout_seconds
+        self._client = _Client(
+            host=url,
+            request_headers=library.client.request_headers,
+            version=3,
+            timeout=timeout_seconds,
+        )
 
-    def send(
-        self, mail: Mail, recipients: Sequence[Recipient], sender: Sender, campaign: str
-    ) -> Outcome:
-        """Makes one request and reports what became of it; never raises for a failed one."""
-        body = request_body(mail, recipients, sender, campaign)
+    def send(self, body: dict[str, Any]) -> Outcome:
+        """Makes one request and reports what became of it; never raises for a failed one.
+
+        Args:
+            body: From `request_body`.
+        """
+        _keep_quiet()
         try:
-            response = self._client.client.mail.send.post(request_body=body)
+            response = self._client.mail.send.post(request_body=body)
         except HTTPError as error:
             return _answered(error.status_code, error.body, dict(error.headers or {}))
         except URLError as error:
-            # urllib wraps what failed up to the end of sending; only these two mean that
-            # no connection came about
-            if isinstance(error.reason, ConnectionRefusedError | socket.gaierror):
-                return Outcome("not_sent", f"the mail API can not be reached: {error.reason}")
+            if isinstance(error.reason, NOTHING_LEFT):
+                name = type(error.reason).__name__
+                return Outcome("not_sent", f"the mail API can not be reached ({name})")
             return Outcome("unknown", f"the connection broke: {type(error.reason).__name__}")
-        except (OSError, http.client.HTTPException) as error:
+        except Exception as error:
+            # whatever went wrong, bytes may have left; the text could quote the request
             return Outcome("unknown", f"no answer: {type(error).__name__}")
         return _answered(response.status_code, response.body, dict(response.headers))
+
+
+class _Client(python_http_client.Client):  # type: ignore[misc]
+    """The library's client, except that it goes where it was sent and nowhere else."""
+
+    def _build_client(self, name: str | None = None) -> _Client:
+        return _Client(
+            host=self.host,
+            version=self._version,
+            request_headers=self.request_headers,
+            url_path=[*self._url_path, name] if name else self._url_path,
+            timeout=self.timeout,
+        )
+
+    def _make_request(self, opener: Any, request: Any, timeout: float | None = None) -> Any:
+        handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
+        if is_loopback(self.host):
+            # what is meant for the sandbox must not leave this machine by a proxy
+            handlers.append(urllib.request.ProxyHandler({}))
+        return super()._make_request(urllib.request.build_opener(*handlers), request, timeout)
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect would carry the key elsewhere, and its answer would say nothing about the mail."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
 
 
 def request_body(
@@ -110,31 +155,49 @@ def request_body(
     }
 
 
+def _keep_quiet() -> None:
+    # At DEBUG the library's HTTP client logs the authorization header and every address. Somebody
+    # may have set the level since the last request.
+    for name in ("python_http_client", "python_http_client.client"):
+        logger = logging.getLogger(name)
+        if logger.level < logging.INFO:
+            logger.setLevel(logging.INFO)
+
+
+_keep_quiet()
+
+
 def _answered(status: int, body: bytes, answer_headers: dict[str, str]) -> Outcome:
     by_name = {name.lower(): value for name, value in answer_headers.items()}
     if status == 202:
-        return Outcome("accepted", by_name.get("x-message-id", ""))
+        return Outcome("accepted", by_name.get("x-message-id", "")[:200])
     if status == 429:
         return Outcome("rate_limited", "the mail API's rate limit", _until_reset(by_name))
-    if status in (401, 403):
-        return Outcome("account_refused", f"the mail API refuses the key (HTTP {status})")
     if status in (400, 413):
-        return Outcome("rejected", f"HTTP {status}{_fields(body)}")
+        fields = _fields(body)
+        detail = f"HTTP {status}{' in ' if fields else ''}{', '.join(sorted(fields))}"
+        # what is not said about a recipient holds for everybody: no halving would find the culprit
+        is_everybodys = any(not field.startswith("personalizations") for field in fields)
+        return Outcome("refused" if is_everybodys else "rejected", detail)
+    if 400 <= status < 500 and status != 408:
+        return Outcome("refused", f"HTTP {status}")
     return Outcome("unknown", f"HTTP {status}")
 
 
 def _until_reset(by_name: dict[str, str]) -> float:
     try:
-        return max(0.0, float(by_name["x-ratelimit-reset"]) - time.time())
+        wait = float(by_name["x-ratelimit-reset"]) - time.time()
     except (KeyError, ValueError):
         return 60.0
+    return 60.0 if math.isnan(wait) else max(SHORTEST_WAIT_SECONDS, wait)
 
 
-def _fields(body: bytes) -> str:
-    """Which fields were wrong; the provider's texts may quote an address and are left out."""
+def _fields(body: bytes) -> set[str]:
+    """Which fields were wrong, without positions; texts may quote an address and are left out."""
     try:
-        errors = json.loads(body)["errors"]
-        fields = sorted({str(error.get("field") or "").split(".")[-1] for error in errors} - {""})
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return ""
-    return f" in {', '.join(fields)}" if fields else ""
+        named = [str(error.get("field") or "") for error in json.loads(body)["errors"]]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return set()
+    known = "abcdefghijklmnopqrstuvwxyz_."
+    paths = (".".join(part for part in name.split(".") if not part.isdigit()) for name in named)
+    return {path[:60] for path in paths if path and set(path.lower()) <= set(known)}
