@@ -1,7 +1,8 @@
 """The step outreach: sends what is planned, at most once per key, and settles every row.
 
-The order of commits is the guarantee: claim, check, `dispatching`, request, outcome. No transaction
-spans a request. How a request looks is the transport's affair, how states change the ledger's.
+The order of commits is the guarantee: claim; check and `dispatching` in one transaction; request;
+outcome. No transaction spans a request. How a request looks is the transport's affair, how states
+change the ledger's.
 """
 
 from __future__ import annotations
@@ -11,22 +12,28 @@ import os
 import socket
 import time
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any
 
-from winback.errors import DispatchRefused, TransportStopped
-from winback.gate import has_passed
-from winback.outreach import ledger
-from winback.outreach.message import Mail, Recipient, Sender, compose
-from winback.outreach.sendgrid_transport import Outcome, SendGridTransport
+import psycopg
+
+from winback.errors import CampaignError, DispatchRefused, TransportStopped, WinbackError
+from winback.outreach import last_check, ledger
+from winback.outreach.message import SHAPES, Mail, Sender, compose
+from winback.outreach.permission import require_allowed
+from winback.outreach.sendgrid_transport import Outcome, SendGridTransport, request_body
 from winback.select.campaigns import Campaign, read_campaigns
 from winback.settings import Settings, settings
 from winback.warehouse import connection as warehouse
 
 log = logging.getLogger(__name__)
 
-# longer waits are left to the next run
+# all the waiting for rate limits in one run; longer waits are left to the next
 LONGEST_WAIT_SECONDS = 90.0
+# when so many are rejected and nobody accepted, the mail is at fault and not its recipients
+MOST_REJECTED = 10
 
 
 def outreach(snapshot_id: int, as_of: date) -> dict[str, Counter[str]]:
@@ -40,7 +47,9 @@ def outreach(snapshot_id: int, as_of: date) -> dict[str, Counter[str]]:
         Per campaign, how many messages took which way.
 
     Raises:
-        DispatchRefused: Nothing may be sent: the snapshot failed a gate, or the date is too old.
+        DispatchRefused: Nothing (more) may be sent: the snapshot failed a gate or is not the
+            newest, the date is too old, or the mail API does not answer as it should.
+        CampaignError: A campaign or a template is wrong; nothing was sent for it.
         TransportStopped: The mail provider refuses the account; the campaign is stopped.
     """
     config = settings()
@@ -54,135 +63,174 @@ def outreach(snapshot_id: int, as_of: date) -> dict[str, Counter[str]]:
     )
     done = {}
     for campaign in read_campaigns(config.campaigns):
-        done[campaign.name] = _send_campaign(campaign, snapshot_id, as_of, transport, config)
-        log.info("%s: %s", campaign.name, dict(done[campaign.name]))
+        run = _Run(campaign, snapshot_id, as_of, config, transport)
+        try:
+            run.send_all()
+        finally:
+            log.info("%s: %s", campaign.name, dict(run.done))
+        done[campaign.name] = run.done
     return done
 
 
-def require_allowed(snapshot_id: int, as_of: date, config: Settings, now: datetime) -> None:
-    """Refuses to send from a snapshot without passed gates, and really from an old date.
+@dataclass(frozen=True)
+class _Request:
+    """A request whose messages are committed as `dispatching`."""
 
-    Raises:
-        DispatchRefused: With the reason and the mend.
-    """
-    if not has_passed(snapshot_id):
-        raise DispatchRefused(
-            f"snapshot {snapshot_id} has not passed the gates raw and marts: nothing is sent;"
-            " see ops.gate_result, mend the data and run winback_ingest again"
-        )
-    if not config.sendgrid_api_key:
-        raise DispatchRefused("there is no key for the mail API: set WINBACK_SENDGRID_API_KEY")
-    if config.mail_transport == "sandbox":
-        if "//127.0.0.1:" not in config.sendgrid_url:
-            raise DispatchRefused(
-                "mail_transport is `sandbox`, but sendgrid_url is not on this machine:"
-                " set mail_transport to `sendgrid` to write to real people"
-            )
-        return
-    age = now - config.as_of_at(as_of)
-    if not timedelta(0) <= age <= timedelta(hours=config.send_validity_hours):
-        raise DispatchRefused(
-            f"as_of {as_of} lies outside the {config.send_validity_hours} hours for which a"
-            " selection is valid: nothing is sent; run winback_ingest for today"
-        )
+    claims: list[ledger.Claim]
+    body: dict[str, Any]
 
 
-def _send_campaign(
-    campaign: Campaign,
-    snapshot_id: int,
-    as_of: date,
-    transport: SendGridTransport,
-    config: Settings,
-) -> Counter[str]:
-    sender = Sender(config.sender_name, config.sender_email, config.sender_postal_address)
-    worker = f"{socket.gethostname()}:{os.getpid()}"
-    mails: dict[tuple[str, bool], Mail] = {}
-    done: Counter[str] = Counter()
-    while _is_running(campaign.name):
+@dataclass
+class _Run:
+    """The sending of one campaign by one worker."""
+
+    campaign: Campaign
+    snapshot_id: int
+    as_of: date
+    config: Settings
+    transport: SendGridTransport
+    done: Counter[str] = field(default_factory=Counter)
+    n_waited: float = 0.0
+
+    def send_all(self) -> None:
+        """Claims and sends batches until nothing is planned, or something asks to stop."""
+        config = self.config
+        self.sender = Sender(config.sender_name, config.sender_email, config.sender_postal_address)
+        # all of them now: a broken template must show before anything is claimed
+        folder = config.campaigns / "templates"
+        self.mails: dict[tuple[str, bool], Mail] = {
+            shape: compose(folder, self.campaign.template, shape, self.sender) for shape in SHAPES
+        }
+        worker = f"{socket.gethostname()}:{os.getpid()}"
+        while True:
+            with warehouse.connect("sender") as connection:
+                if not ledger.is_running(connection, self.campaign.name):
+                    log.warning("campaign %s is not running: nothing is sent", self.campaign.name)
+                    return
+                claims = ledger.claim(connection, self.campaign.name, worker, config)
+            if not claims or not self._send(claims):
+                return
+
+    def _send(self, claims: list[ledger.Claim]) -> bool:
+        """Sends a batch in as many requests as it takes; returns whether to go on."""
+        waiting = [claims]
+        try:
+            while waiting:
+                request = self._prepare(waiting)
+                if request is None:
+                    continue
+                outcome = self.transport.send(request.body)
+                if outcome.kind == "rejected" and len(request.claims) > 1:
+                    waiting += self._halve(request.claims)
+                    continue
+                self._settle(request.claims, outcome)
+                if outcome.kind == "rate_limited":
+                    return self._wait(outcome.retry_after)
+                self._stop_if_needed(outcome)
+            return True
+        finally:
+            # If this fails too, the lease ends and the next run takes them over.
+            with suppress(WinbackError, psycopg.Error):
+                self._release([claim for part in waiting for claim in part])
+
+    def _prepare(self, waiting: list[list[ledger.Claim]]) -> _Request | None:
+        """Checks the next claims and commits those of one shape as `dispatching`.
+
+        Claims of another shape, which need a request of their own, stay in `waiting`.
+        """
+        require_allowed(self.snapshot_id, self.as_of, self.config, datetime.now(UTC))
+        name, config = self.campaign.name, self.config
         with warehouse.connect("sender") as connection:
-            claims = ledger.claim(connection, campaign.name, worker, config)
-        if not claims:
-            return done
+            if not ledger.is_running(connection, name):
+                raise DispatchRefused(f"campaign {name} was paused or stopped during the run")
+            checked = last_check.check(connection, waiting[-1], name, self.as_of, config)
+            fit = {each.claim: each.recipient for each in checked if each.recipient is not None}
+            shape = next((recipient.shape for recipient in fit.values()), None)
+            asked = [c for c, recipient in fit.items() if recipient.shape == shape]
+            claims = ledger.mark_dispatching(connection, asked, config)
+            refused: dict[str, list[ledger.Claim]] = defaultdict(list)
+            for each in checked:
+                if each.recipient is None:
+                    refused[", ".join(each.reasons)].append(each.claim)
+            for reason, refused_claims in refused.items():
+                ledger.cancel(connection, refused_claims, reason)
+            now_decided = [c for c in checked if c.recipient is None or c.claim in claims]
+            last_check.keep_verdicts(connection, now_decided, name, self.snapshot_id)
+            request = None
+            if shape is not None and claims:
+                # built before the commit: what can not be put together was not on its way
+                body = request_body(self.mails[shape], [fit[c] for c in claims], self.sender, name)
+                request = _Request(claims, body)
+        waiting.pop()
+        self.done["cancelled"] += len(checked) - len(fit)
+        if rest := [claim for claim in fit if claim not in asked]:
+            waiting.append(rest)
+        return request
+
+    def _halve(self, claims: list[ledger.Claim]) -> list[list[ledger.Claim]]:
         with warehouse.connect("sender") as connection:
-            recipients, refused = ledger.check(
-                connection, claims, campaign.name, snapshot_id, as_of, config
-            )
-            ledger.cancel(connection, refused)
-        done["cancelled"] += len(refused)
-        by_shape: dict[tuple[str, bool], dict[ledger.Claim, Recipient]] = defaultdict(dict)
-        for claim, recipient in recipients.items():
-            by_shape[recipient.shape][claim] = recipient
-        for shape, group in by_shape.items():
-            if shape not in mails:
-                mails[shape] = compose(
-                    config.campaigns / "templates", campaign.template, shape, sender
-                )
-            wait = _send_group(group, mails[shape], sender, campaign.name, transport, config, done)
-            if wait > LONGEST_WAIT_SECONDS:
-                log.warning("the mail API asks to wait for %.0f s: the next run goes on", wait)
-                return done
-            time.sleep(wait)
-    log.warning("campaign %s is not running: nothing more is sent", campaign.name)
-    return done
+            claims = ledger.claim_again(connection, claims, self.config)
+        middle = len(claims) // 2
+        return [part for part in (claims[:middle], claims[middle:]) if part]
 
+    def _settle(self, claims: list[ledger.Claim], outcome: Outcome) -> None:
+        self.done[outcome.kind] += len(claims)
+        with warehouse.connect("sender") as connection:
+            if outcome.kind == "accepted":
+                ledger.accepted(connection, claims, outcome.detail)
+            elif outcome.kind == "rejected":
+                ledger.rejected(connection, claims, outcome.detail)
+            elif outcome.kind == "unknown":
+                ledger.unknown(connection, claims, outcome.detail)
+            else:
+                ledger.back_to_planned(connection, claims, outcome.detail)
+                if outcome.kind == "refused":
+                    ledger.stop_campaign(connection, self.campaign.name, outcome.detail)
 
-def _send_group(
-    group: dict[ledger.Claim, Recipient],
-    mail: Mail,
-    sender: Sender,
-    campaign: str,
-    transport: SendGridTransport,
-    config: Settings,
-    done: Counter[str],
-) -> float:
-    """Sends one request, halving it while the provider rejects it; returns seconds to wait."""
-    with warehouse.connect("sender") as connection:
-        claims = ledger.mark_dispatching(connection, list(group), config)
-    if not claims:
-        return 0.0
-    pending = [claims]
-    while pending:
-        part = pending.pop()
-        outcome = transport.send(mail, [group[claim] for claim in part], sender, campaign)
-        if outcome.kind == "rejected" and len(part) > 1:
-            middle = len(part) // 2
-            pending += [part[:middle], part[middle:]]
-            continue
-        if outcome.kind in ("not_sent", "rate_limited", "account_refused"):
-            # the halves that were not sent yet share the fate of this one
-            part = [*part, *(claim for rest in pending for claim in rest)]
-            pending = []
-        _settle(part, outcome, campaign)
-        done[outcome.kind] += len(part)
-        if outcome.kind == "account_refused":
+    def _stop_if_needed(self, outcome: Outcome) -> None:
+        name = self.campaign.name
+        if outcome.kind == "refused":
             raise TransportStopped(
-                f"{outcome.detail}: campaign {campaign} is stopped; set WINBACK_SENDGRID_API_KEY"
-                " to a key that may send mail, then set the campaign to running"
+                f"the mail API refuses to send ({outcome.detail}): campaign {name} is stopped;"
+                f" {_mend(outcome.detail)}, then set the campaign to running"
             )
         if outcome.kind == "not_sent":
             raise DispatchRefused(f"{outcome.detail}: the messages stay planned for the next run")
-        if outcome.kind == "rate_limited":
-            return outcome.retry_after
-    return 0.0
+        if outcome.kind == "unknown":
+            # one batch is the most that may become unknown at once
+            raise DispatchRefused(
+                f"{self.done['unknown']} messages are unknown ({outcome.detail}) and are not sent"
+                " again; the others stay planned for the next run"
+            )
+        if self.done["rejected"] >= MOST_REJECTED and not self.done["accepted"]:
+            with warehouse.connect("sender") as connection:
+                ledger.stop_campaign(connection, name, outcome.detail)
+            raise CampaignError(
+                f"the mail API rejected {self.done['rejected']} messages ({outcome.detail}) and"
+                f" took none: campaign {name} is stopped; mend the campaign's template, then set"
+                " the campaign to running"
+            )
+
+    def _wait(self, seconds: float) -> bool:
+        self.n_waited += seconds
+        if self.n_waited > LONGEST_WAIT_SECONDS:
+            log.warning("the mail API asks to wait for %.0f s: the next run goes on", seconds)
+            return False
+        time.sleep(seconds)
+        return True
+
+    def _release(self, claims: list[ledger.Claim]) -> None:
+        if claims:
+            with warehouse.connect("sender") as connection:
+                ledger.release(connection, claims)
 
 
-def _settle(claims: Sequence[ledger.Claim], outcome: Outcome, campaign: str) -> None:
-    with warehouse.connect("sender") as connection:
-        if outcome.kind == "accepted":
-            ledger.accepted(connection, claims, outcome.detail)
-        elif outcome.kind == "rejected":
-            ledger.rejected(connection, claims, outcome.detail)
-        elif outcome.kind == "unknown":
-            ledger.unknown(connection, claims, outcome.detail)
-        else:
-            ledger.back_to_planned(connection, claims, outcome.detail)
-            if outcome.kind == "account_refused":
-                ledger.stop_campaign(connection, campaign, outcome.detail)
-
-
-def _is_running(campaign: str) -> bool:
-    with warehouse.connect("sender") as connection:
-        row = connection.execute(
-            "select state from ops.campaign where campaign_id = %s", (campaign,)
-        ).fetchone()
-    return row is not None and row[0] == "running"
+def _mend(detail: str) -> str:
+    if detail.startswith("HTTP 401") or detail.startswith("HTTP 403"):
+        return (
+            "set WINBACK_SENDGRID_API_KEY to a key that may send mail, and let the provider verify"
+            " sender_email"
+        )
+    if detail.startswith("HTTP 400") or detail.startswith("HTTP 413"):
+        return "mend what it names in the campaign's template or in the sender settings"
+    return "check sendgrid_url and the account"

@@ -58,9 +58,9 @@ def release(connection: psycopg.Connection, claims: Sequence[Claim]) -> None:
     _move(connection, claims, "claimed", "planned", None)
 
 
-def cancel(connection: psycopg.Connection, claim: Claim, reason: str) -> None:
-    """Ends a claim that may not be sent, with the reason."""
-    _move(connection, [claim], "claimed", "cancelled", reason)
+def cancel(connection: psycopg.Connection, claims: Sequence[Claim], reason: str) -> None:
+    """Ends claims that may not be sent, with the reason."""
+    _move(connection, claims, "claimed", "cancelled", reason)
 
 
 def mark_dispatching(

@@ -24,8 +24,10 @@ $$;
 -- sender: plans, checks, renders, sends, records
 grant usage on schema raw, ops, pii, staging, intermediate, marts, quarantine to winback_sender;
 grant select on all tables in schema raw, ops to winback_sender;
-grant insert, update on ops.campaign, ops.assignment, ops.verdict, ops.outreach, ops.event,
-    ops.suppression, ops.kpi_snapshot, ops.customer_count to winback_sender;
+grant insert, update on ops.campaign, ops.outreach to winback_sender;
+-- what was decided, told or measured is never changed afterwards
+grant insert on ops.assignment, ops.verdict, ops.event, ops.suppression, ops.kpi_snapshot,
+    ops.customer_count to winback_sender;
 grant select on all tables in schema pii to winback_sender;
 grant update on pii.webhook_inbox to winback_sender;
 grant usage on all sequences in schema ops to winback_sender;

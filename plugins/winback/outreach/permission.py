@@ -1,0 +1,86 @@
+"""Whether anything may be sent at all: the snapshot, its gates and age, and where the mail would go.
+
+Asked when a run starts and again before each request. Whether one person may be written to is
+`last_check.py`.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+
+from winback.errors import DispatchRefused
+from winback.gate import has_passed
+from winback.outreach.web_address import is_https, is_loopback, is_web_address
+from winback.settings import Settings
+from winback.warehouse import connection as warehouse
+
+
+def require_allowed(snapshot_id: int, as_of: date, config: Settings, now: datetime) -> None:
+    """Refuses to send from a wrong snapshot, to a wrong place, or really from an old date.
+
+    Raises:
+        DispatchRefused: With the reason and the mend.
+    """
+    _require_newest(snapshot_id, as_of)
+    if not has_passed(snapshot_id):
+        raise DispatchRefused(
+            f"snapshot {snapshot_id} has not passed the gates raw and marts: nothing is sent;"
+            " see ops.gate_result, mend the data and run winback_ingest again"
+        )
+    if not config.sendgrid_api_key:
+        raise DispatchRefused("there is no key for the mail API: set WINBACK_SENDGRID_API_KEY")
+    if not is_web_address(config.public_url):
+        raise DispatchRefused(
+            "public_url is no web address, so messages would have no stop link:"
+            " set it to an address such as https://shop.example"
+        )
+    if config.mail_transport == "sandbox":
+        if not is_loopback(config.sendgrid_url):
+            raise DispatchRefused(
+                "mail_transport is `sandbox`, but sendgrid_url is not on this machine:"
+                " set mail_transport to `sendgrid` to write to real people"
+            )
+        return
+    _require_real(as_of, config, now)
+
+
+def _require_real(as_of: date, config: Settings, now: datetime) -> None:
+    age = now - config.as_of_at(as_of)
+    if not timedelta(0) <= age <= timedelta(hours=config.send_validity_hours):
+        raise DispatchRefused(
+            f"as_of {as_of} lies outside the {config.send_validity_hours} hours for which a"
+            " selection is valid: nothing is sent; run winback_ingest for today"
+        )
+    if not (is_https(config.sendgrid_url) or is_loopback(config.sendgrid_url)):
+        raise DispatchRefused(
+            "sendgrid_url is not https: names and addresses would travel in the clear;"
+            " set it to https://api.sendgrid.com or its EU address"
+        )
+    # a stop link that leads to the sender's own machine stops nothing; RFC 8058 asks for https
+    if not is_https(config.public_url) or is_loopback(config.public_url):
+        raise DispatchRefused(
+            "public_url must be an https address that recipients can reach, since every message's"
+            " unsubscribe link points there: set it before writing to real people"
+        )
+
+
+def _require_newest(snapshot_id: int, as_of: date) -> None:
+    with warehouse.connect("sender") as connection:
+        row = connection.execute(
+            "select s.purpose, s.as_of, newest.snapshot_id from ops.snapshot as s"
+            " left join ops.newest_snapshot as newest on true where s.snapshot_id = %s",
+            (snapshot_id,),
+        ).fetchone()
+    if row is None:
+        raise DispatchRefused(f"there is no snapshot {snapshot_id}: run winback_ingest first")
+    purpose, of_date, newest = row
+    if purpose != "live":
+        raise DispatchRefused(f"snapshot {snapshot_id} is a backfill: backfills never send")
+    if of_date != as_of:
+        raise DispatchRefused(f"snapshot {snapshot_id} is of {of_date}, not of {as_of}")
+    if newest != snapshot_id:
+        # an older date would not know who withdrew since, and raw is not of this snapshot any more
+        raise DispatchRefused(
+            f"snapshot {snapshot_id} of {as_of} is not the newest complete one: nothing is sent"
+            " for it any more; what is planned goes out with the newest"
+        )
