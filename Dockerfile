@@ -28,7 +28,8 @@ COPY dbt_project dbt_project
 COPY expectations expectations
 COPY campaigns campaigns
 COPY config config
-RUN python -m compileall -q plugins dags expectations
+# readable even from a checkout that only its owner may read
+RUN chmod -R a+rX /opt/winback && python -m compileall -q plugins dags expectations
 
 ENV PYTHONPATH=/opt/winback/plugins:/opt/winback \
     WINBACK_HOME=/var/lib/winback \

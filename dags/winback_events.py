@@ -1,8 +1,8 @@
 """### Take in what became of the messages
 
 `record` turns the batches that the mail provider's webhook left in the inbox into events, moves the
-ledger forward, and suppresses whoever bounced, complained or unsubscribed. What a worker was sending
-when it died becomes `unknown` and waits for an event or a person.
+ledger forward, and suppresses whoever bounced, complained or unsubscribed. What a worker was
+sending when it died becomes `unknown` and waits for an event or a person.
 """
 
 from __future__ import annotations

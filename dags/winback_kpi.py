@@ -1,8 +1,8 @@
 """### Write down what it brought, with the holdout beside every claim
 
 `kpi` writes one snapshot per day up to the as-of date: win-back rate, incremental effect with its
-interval, and how many customers are there and gone. Days without a snapshot are caught up. When late
-data changes a figure, a new revision is added and the old one stays.
+interval, and how many customers are there and gone. Days without a snapshot are caught up. When
+late data changes a figure, a new revision is added and the old one stays.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ def subjects(snapshot_id: int, as_of: date, suffix: str) -> list[Subject]:
     return [
         Subject(
             f"{marts}.fct_customer_states",
-            f"select customer_key, as_of, days_since_last_purchase from {marts}.fct_customer_states",
+            "select customer_key, as_of, days_since_last_purchase"
+            f" from {marts}.fct_customer_states",
             [
                 gxe.ExpectColumnDistinctValuesToEqualSet(
                     column="as_of",

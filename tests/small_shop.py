@@ -1,7 +1,7 @@
 """A made-up shop that fits on a screen: sources for tests that need people of known fates.
 
-Customers are numbered; `lapsed` ones bought once, long ago, `active` ones yesterday. Everybody has a
-confirmed consent for e-mail unless a test takes it away.
+Customers are numbered; `lapsed` ones bought once, long ago, `active` ones yesterday. Everybody has
+a confirmed consent for e-mail unless a test takes it away.
 """
 
 from __future__ import annotations

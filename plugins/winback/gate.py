@@ -1,7 +1,8 @@
 """The step gate: is this batch fit to act on? Runs a suite, stores the verdict, then raises.
 
-What is expected stands in `expectations/`, one module per gate, with the reason for each. dbt asserts
-what holds for any row; a gate judges a batch as a whole. Results are stored without row values.
+What is expected stands in `expectations/`, one module per gate, with the reason for each. dbt
+asserts what holds for any row; a gate judges a batch as a whole. Results are stored without row
+values.
 """
 
 from __future__ import annotations
@@ -91,9 +92,11 @@ def judge(subjects: Sequence[Subject], url: str) -> list[Finding]:
         url: SQLAlchemy URL of the warehouse.
     """
     import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+    from great_expectations.expectations.core import ExpectTableRowCountToBeBetween
 
     context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = {"globally": False}
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
     tables = context.data_sources.add_postgres("warehouse", connection_string=url)
     findings = []
     for subject in subjects:
@@ -105,7 +108,7 @@ def judge(subjects: Sequence[Subject], url: str) -> list[Finding]:
         suite = gx.ExpectationSuite(
             subject.name,
             expectations=[
-                gx.expectations.ExpectTableRowCountToBeBetween(
+                ExpectTableRowCountToBeBetween(
                     min_value=1,
                     meta={
                         "why": "No rows would make every other check a success.",
@@ -211,7 +214,7 @@ def _store(gate: str, snapshot_id: int, findings: Sequence[Finding]) -> None:
                         f.n_unexpected,
                         f.why,
                         f.source,
-                    )  # fmt: skip
+                    )
                     for f in findings
                 ],
             )

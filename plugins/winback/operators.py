@@ -79,7 +79,8 @@ def _newest_snapshot() -> list[Snapshot]:
 @task(task_id="extract")
 def extract(**context: Any) -> list[Snapshot]:
     """Takes a snapshot of every feed."""
-    from winback.extract.snapshot import extract as run, purpose_of
+    from winback.extract.snapshot import extract as run
+    from winback.extract.snapshot import purpose_of
 
     as_of = as_of_of(context)
     purpose = purpose_of(as_of, is_backfill=str(context["dag_run"].run_type).endswith("backfill"))

@@ -36,7 +36,9 @@ class Settings:
     business_timezone: str = _setting("Europe/Berlin", "where a business day begins and ends")
     dataset: str = _setting("", "which dataset of the sources file feeds the warehouse")
     sources: Path = _setting(PROJECT / "config" / "sources.yaml", "feeds and their mapping")
-    data: Path = _setting(PROJECT / ".winback" / "data", "`{data}` in the paths of the sources file")
+    data: Path = _setting(
+        PROJECT / ".winback" / "data", "`{data}` in the paths of the sources file"
+    )
     campaigns: Path = _setting(PROJECT / "campaigns", "folder of campaign files")
 
     key: str = _setting("", "secret of every keyed hash: customers, addresses, unsubscribe links")
@@ -86,7 +88,7 @@ class Settings:
             raise SettingsError("send_batch_size must lie between 1 and 1000")
 
     def as_of_at(self, as_of: date) -> datetime:
-        """The instant before which a fact is known on `as_of`: its 00:00 in business time, as UTC."""
+        """The instant before which facts are known on `as_of`: its 00:00 in business time, as UTC."""
         return datetime.combine(as_of, time(), ZoneInfo(self.business_timezone)).astimezone(UTC)
 
     def today(self) -> date:
@@ -94,12 +96,14 @@ class Settings:
         return datetime.now(ZoneInfo(self.business_timezone)).date()
 
     def cron(self, dag: str) -> str | None:
-        """The cron expression of a scheduled DAG (`ingest`, `events`, `kpi`); None switches it off."""
+        """The cron expression of a scheduled DAG (`ingest`, `events`, `kpi`); None: switched off."""
         value: str = getattr(self, f"schedule_{dag}")
         return None if value == "none" else value
 
 
-def load(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+def load(
+    flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+) -> Settings:
     """Reads the settings afresh.
 
     Args:
@@ -111,7 +115,9 @@ def load(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | No
     """
     environ = os.environ if environ is None else environ
     from_environment = {
-        name[len(PREFIX) :].lower(): value for name, value in environ.items() if name.startswith(PREFIX)
+        name[len(PREFIX) :].lower(): value
+        for name, value in environ.items()
+        if name.startswith(PREFIX)
     }
     from_flags = {name: value for name, value in (flags or {}).items() if value is not None}
     home = Path(from_flags.get("home") or from_environment.get("home") or PROJECT / ".winback")
@@ -127,7 +133,8 @@ def load(flags: Mapping[str, Any] | None = None, environ: Mapping[str, str] | No
         for name, value in layer.items():
             if name not in known:
                 raise SettingsError(
-                    f"{origin} sets {name!r}, which is no setting; the settings are: {', '.join(known)}"
+                    f"{origin} sets {name!r}, which is no setting; the settings are: "
+                    f"{', '.join(known)}"
                 )
             values[name] = _typed(name, value, str(known[name].type), origin)
     return Settings(**values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def test_the_steps_follow_each_other(dags: DagBag, dag_id: str) -> None:
     dag = dags.dags[dag_id]
     names = WIRING[dag_id]
     assert set(dag.task_ids) == set(names)
-    for before, after in zip(names, names[1:], strict=False):
+    for before, after in pairwise(names):
         assert dag.get_task(before).downstream_task_ids == {after}
     assert dag.max_active_runs == 1
     assert dag.catchup is False
@@ -57,9 +58,9 @@ def test_the_steps_follow_each_other(dags: DagBag, dag_id: str) -> None:
 
 def test_assets_start_the_next_dag(dags: DagBag) -> None:
     for (dag_id, task_id), uri in OUTLETS.items():
-        assert [
-            asset.uri.rstrip("/") for asset in dags.dags[dag_id].get_task(task_id).outlets
-        ] == [uri]
+        assert [asset.uri.rstrip("/") for asset in dags.dags[dag_id].get_task(task_id).outlets] == [
+            uri
+        ]
     for dag_id, uri in TRIGGERS.items():
         assert [asset.uri.rstrip("/") for asset in dags.dags[dag_id].schedule] == [uri]
 

@@ -28,7 +28,8 @@ scored as (
     inner join turnover on rhythm.customer_key = turnover.customer_key
 )
 
--- The segment looks at what a customer did while active, so it is the one they had before they lapsed.
+-- The segment looks at what a customer did while active, so it is the one they had before they
+-- lapsed.
 select
     *,
     case

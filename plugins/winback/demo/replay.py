@@ -65,7 +65,7 @@ def run_demo(exit: bool, break_feed: str | None) -> int:  # noqa: A002 - named l
             if break_feed:
                 message = _stopped_by_gate(running, screen)
                 screen.stop()
-                report.show_stopped(break_feed, message, _accepted(running))
+                report.show_broken(break_feed, message, _accepted(running))
             else:
                 for as_of in DATES:
                     _replay(running, as_of, screen)
@@ -73,10 +73,11 @@ def run_demo(exit: bool, break_feed: str | None) -> int:  # noqa: A002 - named l
                 _write(instance("demo").home / SUMMARY, summary)
                 screen.stop()
                 report.show_summary(summary, _excluded(running))
-            report.show_addresses(running, instance("demo").home)
+            report.show_files(instance("demo").home, has_figures=not break_feed)
             if not exit:
-                report.show_waiting()
+                report.show_addresses(running)
                 running.wait_for_end()
+    report.show_stopped_again()
     return 0
 
 

@@ -116,7 +116,7 @@ def show_summary(summary: Mapping[str, Any], excluded: Mapping[str, Mapping[str,
     line(f"\nDone in {summary['seconds']:.0f} s.")
 
 
-def show_stopped(feed: str, message: str, n_accepted: int) -> None:
+def show_broken(feed: str, message: str, n_accepted: int) -> None:
     """Prints that the gate stopped a broken batch."""
     out.print(Text(f"\nThe gate stopped the broken batch of {feed}, as it should.", style="bold"))
     for part in message.split(" | "):
@@ -124,22 +124,35 @@ def show_stopped(feed: str, message: str, n_accepted: int) -> None:
     line(f"\nModels built from it: none. Messages sent: {n_accepted}.")
 
 
-def show_addresses(running: Running, home: Path) -> None:
-    """Prints where to look."""
+def show_files(home: Path, *, has_figures: bool) -> None:
+    """Prints where the files are that stay."""
     line("")
-    for name, value in {
-        "Airflow": f"{running.urls['airflow']}  (admin / {running.admin_password})",
-        "Win-back tab": f"{running.urls['airflow']}/plugin/winback",
-        "sandbox inbox": running.urls["sandbox"],
-        "marketing lists": str(home / "lists"),
-        "figures": str(home / "summary.json"),
-    }.items():
-        line(f"  {name:<18}{value}")
+    if has_figures:
+        _show({"figures": home / "summary.json", "marketing lists": home / "lists"})
+    _show({"logs": home / "logs", "ask more": './winback sql "select …"'})
 
 
-def show_waiting() -> None:
-    """Says that everything keeps running."""
+def show_addresses(running: Running) -> None:
+    """Prints where to look while everything runs."""
+    airflow = running.urls["airflow"]
+    _show(
+        {
+            "Airflow": f"{airflow}  (admin / {running.admin_password})",
+            "Win-back tab": f"{airflow}/plugin/winback",
+            "sandbox inbox": running.urls["sandbox"],
+        }
+    )
     line("\nAll of it keeps running. Ctrl-C stops it.")
+
+
+def show_stopped_again() -> None:
+    """Prints that nothing runs any more."""
+    line("\nEverything is stopped again; ./winback demo without --exit stays up to look around.")
+
+
+def _show(places: Mapping[str, object]) -> None:
+    for name, value in places.items():
+        line(f"  {name:<18}{value}")
 
 
 def _number(value: int | None) -> str:

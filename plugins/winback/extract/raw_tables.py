@@ -29,7 +29,7 @@ def pii_columns(feed: Feed) -> list[str]:
     return ids + [column.name for column in feed.personal_columns]
 
 
-def create_statements(feed: Feed) -> list[sql.Composable]:
+def create_statements(feed: Feed) -> list[sql.SQL | sql.Composed]:
     """What creates a feed's tables where they are missing."""
     key = sql.SQL(", ").join(map(sql.Identifier, raw_key(feed)))
     definitions = [
@@ -40,7 +40,7 @@ def create_statements(feed: Feed) -> list[sql.Composable]:
         )
         for name, column in raw_columns(feed)
     ]
-    statements: list[sql.Composable] = [
+    statements: list[sql.SQL | sql.Composed] = [
         sql.SQL(
             "create table if not exists {} ({}, snapshot_id bigint not null, primary key ({}))"
         ).format(sql.Identifier("raw", feed.name), sql.SQL(", ").join(definitions), key)

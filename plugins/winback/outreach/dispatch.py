@@ -72,6 +72,10 @@ def outreach(snapshot_id: int, as_of: date) -> dict[str, Counter[str]]:
     return done
 
 
+class _Paused(Exception):
+    """Somebody paused or stopped the campaign while it was sending."""
+
+
 @dataclass(frozen=True)
 class _Request:
     """A request whose messages are committed as `dispatching`."""
@@ -108,7 +112,11 @@ class _Run:
                     log.warning("campaign %s is not running: nothing is sent", self.campaign.name)
                     return
                 claims = ledger.claim(connection, self.campaign.name, worker, config)
-            if not claims or not self._send(claims):
+            try:
+                if not claims or not self._send(claims):
+                    return
+            except _Paused:
+                log.warning("campaign %s was paused: nothing more is sent", self.campaign.name)
                 return
 
     def _send(self, claims: list[ledger.Claim]) -> bool:
@@ -142,19 +150,21 @@ class _Run:
         name, config = self.campaign.name, self.config
         with warehouse.connect("sender") as connection:
             if not ledger.is_running(connection, name):
-                raise DispatchRefused(f"campaign {name} was paused or stopped during the run")
-            checked = last_check.check(connection, waiting[-1], name, self.as_of, config)
+                raise _Paused
+            # whoever objects from here on waits for this commit, and finds `dispatching`
+            held = ledger.hold(connection, waiting[-1])
+            checked = last_check.check(connection, held, name, self.as_of, config)
             fit = {each.claim: each.recipient for each in checked if each.recipient is not None}
             shape = next((recipient.shape for recipient in fit.values()), None)
-            asked = [c for c, recipient in fit.items() if recipient.shape == shape]
-            claims = ledger.mark_dispatching(connection, asked, config)
+            asked = {c for c, recipient in fit.items() if recipient.shape == shape}
+            claims = ledger.mark_dispatching(connection, list(asked), config)
             refused: dict[str, list[ledger.Claim]] = defaultdict(list)
             for each in checked:
                 if each.recipient is None:
                     refused[", ".join(each.reasons)].append(each.claim)
             for reason, refused_claims in refused.items():
                 ledger.cancel(connection, refused_claims, reason)
-            now_decided = [c for c in checked if c.recipient is None or c.claim in claims]
+            now_decided = [c for c in checked if c.recipient is None or c.claim in asked]
             last_check.keep_verdicts(connection, now_decided, name, self.snapshot_id)
             request = None
             if shape is not None and claims:

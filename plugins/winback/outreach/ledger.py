@@ -46,7 +46,7 @@ def claim(
         "  select message_id from ops.outreach"
         "  where campaign_id = %s"
         "   and (state = 'planned' or state = 'claimed' and lease_until < now())"
-        "  order by planned_at, message_id limit %s for update skip locked)"
+        "  order by planned_at, message_id limit %s for no key update skip locked)"
         " returning message_id, fence",
         (worker, config.send_lease_seconds, campaign, config.send_batch_size),
     ).fetchall()
@@ -61,6 +61,12 @@ def release(connection: psycopg.Connection, claims: Sequence[Claim]) -> None:
 def cancel(connection: psycopg.Connection, claims: Sequence[Claim], reason: str) -> None:
     """Ends claims that may not be sent, with the reason."""
     _move(connection, claims, "claimed", "cancelled", reason)
+
+
+def hold(connection: psycopg.Connection, claims: Sequence[Claim]) -> list[Claim]:
+    """Those claims that are still ours; until the caller commits, nobody can change them."""
+    held = set(_lock(connection, claims, ["claimed"]))
+    return [claim for claim in claims if claim.message_id in held]
 
 
 def mark_dispatching(
@@ -152,7 +158,7 @@ def settle_dead_dispatches(connection: psycopg.Connection) -> int:
         "  select message_id from ops.outreach"
         "  where state = 'dispatching' and lease_until < now()"
         # who holds the row is settling it
-        "  order by message_id for update skip locked)"
+        "  order by message_id for no key update skip locked)"
     ).rowcount
 
 
@@ -188,9 +194,7 @@ def _move(
     )
 
 
-def _lock(
-    connection: psycopg.Connection, claims: Sequence[Claim], states: list[str]
-) -> list[UUID]:
+def _lock(connection: psycopg.Connection, claims: Sequence[Claim], states: list[str]) -> list[UUID]:
     """The messages that are still ours and in one of the states.
 
     Always locked in the same order: the record step changes the same rows at the same time, and
@@ -200,7 +204,7 @@ def _lock(
         "select o.message_id from ops.outreach as o"
         " inner join unnest(%s::uuid[], %s::bigint[]) as own (message_id, fence)"
         " using (message_id, fence)"
-        " where o.state = any(%s) order by o.message_id for update of o",
+        " where o.state = any(%s) order by o.message_id for no key update of o",
         ([c.message_id for c in claims], [c.fence for c in claims], states),
     ).fetchall()
     return [message_id for (message_id,) in rows]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import csv
 import os
+import re
+import tempfile
 from collections.abc import Iterable
 from datetime import date
 from pathlib import Path
@@ -19,8 +21,9 @@ COLUMNS = (
     "customer_key", "email", "first_name", "last_name", "locale", "state", "value_tier",
     "last_purchase_date", "message_state",
 )  # fmt: skip
-# a spreadsheet takes a cell that begins like this for a formula
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet takes a cell that begins like this for a formula, full-width signs included; and one
+# that was told another separator finds cells that begin in the midst of ours.
+_FORMULA = re.compile(r"(^|[;,\t\r\n|])(?=\s{0,3}[=+\-@\uff1d\uff0b\uff0d\uff20\t\r\n])")
 
 _ROWS = """
 select o.customer_key, person.email, person.first_name, person.last_name, customers.locale,
@@ -53,22 +56,23 @@ def write_list(folder: Path, campaign: str, as_of: date) -> tuple[Path, int]:
         The file, and how many people are on it.
     """
     path = folder / as_of.isoformat() / f"{campaign}.csv"
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    unfinished = path.with_suffix(".part")
-    unfinished.unlink(missing_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path.parent.mkdir(exist_ok=True, mode=0o700)
     with warehouse.connect("sender") as connection:
         rows = connection.execute(_ROWS, (campaign, as_of)).fetchall()
-    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(COLUMNS)
-        writer.writerows(_harmless(row) for row in rows)
-    unfinished.replace(path)
+    # of mode 0600 from the start, and a name of its own: two runs may write the same list
+    descriptor, unfinished = tempfile.mkstemp(".part", f"{campaign}-", path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(COLUMNS)
+            writer.writerows(_harmless(row) for row in rows)
+        Path(unfinished).replace(path)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise
     return path, len(rows)
 
 
 def _harmless(row: Iterable[Any]) -> list[Any]:
-    return [
-        f"'{cell}" if isinstance(cell, str) and cell.startswith(FORMULA_STARTS) else cell
-        for cell in row
-    ]
+    return [_FORMULA.sub(r"\1'", cell) if isinstance(cell, str) else cell for cell in row]

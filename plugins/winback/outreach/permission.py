@@ -1,4 +1,4 @@
-"""Whether anything may be sent at all: the snapshot, its gates and age, and where the mail would go.
+"""Whether anything may be sent at all: the snapshot, its gates and age, and where mail would go.
 
 Asked when a run starts and again before each request. Whether one person may be written to is
 `last_check.py`.

@@ -1,102 +1,44 @@
 """The step record: what the mail provider told us becomes events, states and suppressions.
 
-The provider's words are translated into a closed vocabulary; what is not in it is counted as
-`other`. Batches come in any order and more than once, and states only move forward.
+Batches come in any order and more than once, and states only move forward. How an event reads is
+`vocabulary.py`.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Literal
+from datetime import datetime
 from uuid import UUID
 
 import psycopg
 
 from winback.outreach.ledger import settle_dead_dispatches
+from winback.record import suppression
+from winback.record.vocabulary import Event, Kind, read_batch
 from winback.warehouse import connection as warehouse
 
 log = logging.getLogger(__name__)
 
-Kind = Literal[
-    "processed", "deferred", "delivered", "bounced", "dropped", "spam_report", "unsubscribed",
-    "opened", "clicked", "other",
-]  # fmt: skip
-VOCABULARY: dict[str, Kind] = {
-    "processed": "processed",
-    "deferred": "deferred",
-    "delivered": "delivered",
-    "bounce": "bounced",
-    "blocked": "bounced",
-    "dropped": "dropped",
-    "spamreport": "spam_report",
-    "unsubscribe": "unsubscribed",
-    "group_unsubscribe": "unsubscribed",
-    "open": "opened",
-    "click": "clicked",
-}
-# which states an event may end, and the state it leads to
-FORWARD: dict[Kind, tuple[str, list[str]]] = {
-    "delivered": ("delivered", ["dispatching", "unknown", "accepted"]),
-    "dropped": ("dropped", ["dispatching", "unknown", "accepted"]),
-    "bounced": ("bounced", ["dispatching", "unknown", "accepted", "delivered"]),
-}
-# a message that never left proves no more than that; the others concern address or person
-SUPPRESSING: dict[Kind, tuple[str, str]] = {
-    "bounced": ("address", "bounce"),
-    "dropped": ("address", "dropped"),
-    "spam_report": ("person", "spam_report"),
-    "unsubscribed": ("person", "unsubscribe"),
-}
-
-
-@dataclass(frozen=True)
-class Event:
-    """One event, without anything personal."""
-
-    event_id: str
-    message_id: UUID | None
-    kind: Kind
-    occurred_at: datetime
-    detail: str | None
-
-
-def read_batch(body: bytes) -> list[Event]:
-    """Reads one batch; an entry without id or time is left out of it.
-
-    Raises:
-        ValueError: The body is no list of objects.
-    """
-    entries = json.loads(body)
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ValueError("the batch is not a list of events")
-    return [event for event in map(_event, entries) if event is not None]
-
-
-def _event(entry: dict[str, Any]) -> Event | None:
-    try:
-        occurred_at = datetime.fromtimestamp(float(entry["timestamp"]), UTC)
-        event_id = str(entry["sg_event_id"])
-    except (KeyError, TypeError, ValueError, OverflowError, OSError):
-        return None
-    try:
-        message_id = UUID(str(entry.get("message_id")))
-    except ValueError:
-        message_id = None
-    word = str(entry.get("event"))
-    kind = VOCABULARY.get(word, "other")
-    detail = str(entry.get("status") or "")[:20] if kind in ("bounced", "dropped") else None
-    if kind == "other":
-        detail = "".join(c for c in word if c.isalnum() or c == "_")[:40]
-    return Event(event_id, message_id, kind, occurred_at, detail or None)
+# Which kinds lead to a state, and which states they end; what was opened was delivered before.
+FORWARD: tuple[tuple[str, tuple[Kind, ...], list[str]], ...] = (
+    ("accepted", ("processed", "deferred"), ["dispatching", "unknown"]),
+    (
+        "delivered",
+        ("delivered", "opened", "clicked", "spam_report", "unsubscribed"),
+        ["dispatching", "unknown", "accepted"],
+    ),
+    ("dropped", ("dropped",), ["dispatching", "unknown", "accepted"]),
+    ("bounced", ("bounced", "blocked"), ["dispatching", "unknown", "accepted", "delivered"]),
+)
 
 
 def record() -> Counter[str]:
     """Works through the inbox, batch by batch, and settles what ended workers left behind.
+
+    A batch that can not be read keeps its body and says why in `problem`; it never holds up the
+    others.
 
     Returns:
         How many events of each kind were new.
@@ -107,77 +49,91 @@ def record() -> Counter[str]:
     while True:
         with warehouse.connect("sender") as connection:
             row = connection.execute(
-                "select inbox_id, body from pii.webhook_inbox where processed_at is null"
-                " order by inbox_id limit 1 for update skip locked"
+                "select inbox_id, body, received_at from pii.webhook_inbox"
+                " where processed_at is null order by inbox_id limit 1 for update skip locked"
             ).fetchone()
             if row is None:
                 log.info("events: %s", dict(done))
                 return done
-            problem, events = None, []
-            try:
-                events = read_batch(bytes(row[1]))
-            except ValueError as error:
-                problem = type(error).__name__
-            done += apply(connection, events)
-            # the batch held addresses; what is needed of it stands in ops.event now
-            connection.execute(
-                "update pii.webhook_inbox set processed_at = now(), n_events = %s, problem = %s,"
-                " body = null where inbox_id = %s",
-                (len(events), problem, row[0]),
-            )
+            done += _process(connection, *row)
+
+
+def _process(
+    connection: psycopg.Connection, inbox_id: int, body: bytes | None, received_at: datetime
+) -> Counter[str]:
+    new: Counter[str] = Counter()
+    n_events, problem = 0, None
+    try:
+        events, n_others = read_batch(bytes(body or b""), received_at)
+        with connection.transaction():  # a savepoint: a batch that breaks is still noted
+            new = apply(connection, events)
+        n_events = len(events)
+        if n_others:
+            problem = f"{n_others} of {n_events + n_others} entries are no events"
+    except (ValueError, psycopg.DataError, psycopg.IntegrityError) as error:
+        # the error's own text could quote an address
+        problem = f"the batch can not be read: {type(error).__name__}"
+    if problem:
+        log.error("webhook batch %s: %s; its body is kept in pii.webhook_inbox", inbox_id, problem)
+    connection.execute(
+        # a batch holds addresses; once all of it stands in ops.event it is not needed any more
+        "update pii.webhook_inbox set processed_at = now(), n_events = %s, problem = %s,"
+        " body = case when %s then null else body end where inbox_id = %s",
+        (n_events, problem, problem is None, inbox_id),
+    )
+    return new
 
 
 def apply(connection: psycopg.Connection, events: Sequence[Event]) -> Counter[str]:
     """Stores new events, moves the ledger forward and suppresses; the caller commits."""
+    by_id = {event.event_id: event for event in events}
     new = connection.execute(
         "insert into ops.event (event_id, message_id, kind, occurred_at, detail)"
         " select e.event_id, o.message_id, e.kind, e.occurred_at, e.detail"
         " from unnest(%s::text[], %s::uuid[], %s::text[], %s::timestamptz[], %s::text[])"
         " as e (event_id, message_id, kind, occurred_at, detail)"
         " left join ops.outreach as o using (message_id)"
-        " on conflict do nothing returning message_id, kind",
+        # in one order, so that two batches with the same events can not wait for each other
+        " order by e.event_id on conflict do nothing returning event_id, message_id",
         (
-            [e.event_id for e in events],
-            [e.message_id for e in events],
-            [e.kind for e in events],
-            [e.occurred_at for e in events],
-            [e.detail for e in events],
+            list(by_id),
+            [e.message_id for e in by_id.values()],
+            [e.kind for e in by_id.values()],
+            [e.occurred_at for e in by_id.values()],
+            [e.detail for e in by_id.values()],
         ),
     ).fetchall()
-    messages: dict[Kind, list[UUID]] = {}
-    for message_id, kind in new:
-        if message_id is not None:
-            messages.setdefault(kind, []).append(message_id)
-    for kind, (state, from_states) in FORWARD.items():
+    ours = [(by_id[event_id], message_id) for event_id, message_id in new if message_id is not None]
+    suppression.lock(connection, [message_id for _, message_id in ours])
+    for state, kinds, from_states in FORWARD:
         connection.execute(
-            "update ops.outreach set state = %s, settled_at = now(),"
-            " accepted_at = coalesce(accepted_at, now())"
+            "update ops.outreach set state = %s, accepted_at = coalesce(accepted_at, now()),"
+            " reason = null, settled_at = case when %s then settled_at else now() end"
             " where message_id = any(%s) and state = any(%s)",
-            (state, messages.get(kind, []), from_states),
+            (
+                state,
+                state == "accepted",
+                [message_id for event, message_id in ours if event.kind in kinds],
+                from_states,
+            ),
         )
-    for kind, (scope, reason) in SUPPRESSING.items():
-        _suppress(connection, messages.get(kind, []), scope, reason)
-    return Counter(kind for _, kind in new)
+    _suppress(connection, ours, [by_id[event_id] for event_id, found in new if found is None])
+    return Counter(by_id[event_id].kind for event_id, _ in new)
 
 
 def _suppress(
-    connection: psycopg.Connection, messages: Sequence[UUID], scope: str, reason: str
+    connection: psycopg.Connection, ours: Sequence[tuple[Event, UUID]], others: Sequence[Event]
 ) -> None:
-    if not messages:
-        return
-    connection.execute(
-        "insert into ops.suppression (address_hash, customer_key, scope, reason, message_id)"
-        " select address_hash, case when %(scope)s = 'person' then customer_key end, %(scope)s,"
-        " %(reason)s, message_id"
-        " from ops.outreach where message_id = any(%(ids)s) on conflict do nothing",
-        {"scope": scope, "reason": reason, "ids": list(messages)},
-    )
-    connection.execute(
-        "update ops.outreach as o set state = 'cancelled', reason = 'suppressed',"
-        " settled_at = now(), fence = o.fence + 1"
-        " from ops.outreach as told"
-        " where told.message_id = any(%s) and o.state in ('planned', 'claimed')"
-        " and (o.address_hash = told.address_hash or (%s = 'person'"
-        " and o.customer_key = told.customer_key))",
-        (list(messages), scope),
-    )
+    messages: dict[tuple[suppression.Scope, str], list[UUID]] = {}
+    for event, message_id in ours:
+        if event.suppresses is not None:
+            messages.setdefault(event.suppresses, []).append(message_id)
+    for (scope, reason), message_ids in sorted(messages.items()):
+        suppression.suppress(connection, message_ids, scope, reason)
+    # Who objects to another mailing of the same sender, or to one that the ledger lost, objects.
+    addresses: dict[str, list[str]] = {}
+    for event in others:
+        if event.suppresses is not None and event.objector is not None:
+            addresses.setdefault(event.suppresses[1], []).append(event.objector)
+    for reason, hashes in sorted(addresses.items()):
+        suppression.suppress_addresses(connection, hashes, reason)

@@ -6,6 +6,7 @@ A wrong file is refused with its name, the line and what to write instead. Who i
 
 from __future__ import annotations
 
+import reprlib
 from pathlib import Path
 from typing import Any, Literal
 
@@ -49,6 +50,10 @@ def read_campaigns(folder: Path) -> list[Campaign]:
         CampaignError: A file is wrong, or there is none.
     """
     paths = sorted(folder.glob("*.yaml"))
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        # a file that is quietly left out would be a campaign that nobody misses
+        if path.suffix.lower() in (".yml", ".yaml") and path not in paths:
+            raise CampaignError(f"{path.name}: rename it to {path.stem}.yaml")
     if not paths:
         raise CampaignError(f"{folder} holds no campaign: write one, such as welcome_back.yaml")
     return [read_campaign(path) for path in paths]
@@ -60,16 +65,10 @@ def read_campaign(path: Path) -> Campaign:
     Raises:
         CampaignError: The file is wrong; the message names file, line and what to write.
     """
-    try:
-        node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except UnicodeDecodeError as error:
-        raise CampaignError(f"{path.name}: not UTF-8; save the file as UTF-8") from error
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise CampaignError(f"{path.name}, line {line}: no valid YAML: {error.problem}") from error
+    node, content = _parse(path)
     if not isinstance(content, dict):
         raise CampaignError(f"{path.name}, line 1: write `name: value` lines, such as `goal: …`")
+    _require_plain_keys(path.name, node)
     if "name" in content:
         raise CampaignError(
             f"{path.name}, line {_line(node, ('name',))}: leave out `name`: it is the file's name"
@@ -78,10 +77,43 @@ def read_campaign(path: Path) -> Campaign:
         campaign = Campaign(name=path.stem, **content)
     except ValidationError as error:
         raise CampaignError(_explain(path.name, node, error)) from error
-    except TypeError as error:
-        raise CampaignError(f"{path.name}: every key must be a word, such as `goal`") from error
     _require_templates(path, campaign, _line(node, ("template",)))
     return campaign
+
+
+def _parse(path: Path) -> tuple[yaml.Node | None, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return yaml.compose(text, Loader=yaml.SafeLoader), yaml.safe_load(text)
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise CampaignError(
+            f"{path.name}, line {line}: not UTF-8; save the file as UTF-8"
+        ) from error
+    except OSError as error:
+        raise CampaignError(f"{path.name}: can not be read: {error.strerror}") from error
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise CampaignError(f"{path.name}, line {line}: no valid YAML: {error.problem}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        # a control character, a date such as 2026-02-30, brackets without end
+        why = str(error).strip().splitlines()[0]
+        raise CampaignError(f"{path.name}, line 1 or later: no valid YAML: {why}") from error
+
+
+def _require_plain_keys(name: str, node: yaml.Node | None) -> None:
+    """YAML takes any key, and of two that are the same silently the last."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen = set()
+    for key, value in node.value:
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
+            raise CampaignError(f"{name}, line {line}: every key must be a word, such as `goal`")
+        if key.value in seen:
+            raise CampaignError(f"{name}, line {line}: `{key.value}` stands here twice: keep one")
+        seen.add(key.value)
+        _require_plain_keys(name, value)
 
 
 def _require_templates(path: Path, campaign: Campaign, line: int) -> None:
@@ -95,7 +127,7 @@ def _require_templates(path: Path, campaign: Campaign, line: int) -> None:
                 )
 
 
-def _explain(name: str, node: yaml.Node, error: ValidationError) -> str:
+def _explain(name: str, node: yaml.Node | None, error: ValidationError) -> str:
     problems = []
     for each in error.errors(include_url=False):
         where = tuple(each["loc"])
@@ -107,7 +139,8 @@ def _explain(name: str, node: yaml.Node, error: ValidationError) -> str:
         elif where == ("name",):
             mend = "the file's name must be lower-case letters, digits and _, such as spring.yaml"
         else:
-            mend = f"`{key}` is {each['input']!r}: {each['msg'][:1].lower()}{each['msg'][1:]}"
+            wish = f"{each['msg'][:1].lower()}{each['msg'][1:]}"
+            mend = f"`{key}` is {reprlib.repr(each['input'])}: {wish}"
         problems.append(f"line {_line(node, where)}: {mend}")
     return f"{name}, " + "; ".join(problems)
 

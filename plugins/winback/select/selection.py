@@ -43,7 +43,8 @@ inner join ops.eligibility(
 _KEEP_VERDICTS = """
 insert into ops.verdict
     (snapshot_id, campaign_id, customer_key, channel, step, is_eligible, reasons, evidence)
-select %(snapshot)s, %(campaign)s, customer_key, %(channel)s, 'select', is_eligible, reasons, evidence
+select
+    %(snapshot)s, %(campaign)s, customer_key, %(channel)s, 'select', is_eligible, reasons, evidence
 from judged
 """
 
@@ -79,7 +80,8 @@ insert into ops.assignment
 select %(campaign)s, lapse_id, customer_key, %(snapshot)s, %(as_of)s, occasion, occasion_date,
     drawn.arm, value_tier, state, %(known_until)s, %(window_days)s
 from judged
-inner join unnest(%(keys)s::text[], %(arms)s::text[]) as drawn (customer_key, arm) using (customer_key)
+inner join unnest(%(keys)s::text[], %(arms)s::text[]) as drawn (customer_key, arm)
+    using (customer_key)
 """
 
 # who is a candidate by a newer purchase has come back from the older lapse

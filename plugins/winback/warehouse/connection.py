@@ -56,11 +56,7 @@ def connect(role: str | None = None, *, autocommit: bool = False) -> Iterator[ps
         raise ServerError(f"the warehouse does not answer: {_first_line(error)}") from error
     with connection:
         if role is not None:
-            connection.execute(
-                sql.SQL("set role {}").format(
-                    sql.Identifier(f"winback_{role}")
-                )
-            )
+            connection.execute(sql.SQL("set role {}").format(sql.Identifier(f"winback_{role}")))
             if not autocommit:
                 connection.commit()
         yield connection

@@ -61,9 +61,7 @@ def _create_schemas_and_roles(connection: psycopg.Connection) -> None:
             )
         )
     for schema in SCHEMAS:
-        connection.execute(
-            sql.SQL("create schema if not exists {}").format(sql.Identifier(schema))
-        )
+        connection.execute(sql.SQL("create schema if not exists {}").format(sql.Identifier(schema)))
 
 
 def _migrate(owner_url: str) -> None:

@@ -39,4 +39,9 @@ def _page(request: Request, state: str, status: int = 200) -> HTMLResponse:
     page = render(
         "unsubscribe.html", state=state, language=language, sender_name=settings().sender_name
     )
-    return HTMLResponse(page, status, {"Referrer-Policy": "no-referrer", "X-Robots-Tag": "noindex"})
+    headers = {
+        "Cache-Control": "no-store",
+        "Referrer-Policy": "no-referrer",
+        "X-Robots-Tag": "noindex",
+    }
+    return HTMLResponse(page, status, headers)

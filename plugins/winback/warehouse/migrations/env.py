@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations of `versions/` on the connection that `setup.py` hands over."""
+"""Alembic's entry: runs the migrations of `versions/` on the connection `setup.py` hands over."""
 
 from alembic import context
 

@@ -24,7 +24,8 @@ select snapshot_id, as_of from ops.snapshot
 where purpose = 'live' and completed_at is not null
 order by as_of desc, snapshot_id desc
 limit 1;
-comment on view ops.newest_snapshot is 'The one snapshot that may be acted on; no row before the first.';
+comment on view ops.newest_snapshot is
+    'The one snapshot that may be acted on; no row before the first.';
 
 create table ops.extract_run (
     extract_run_id bigint generated always as identity primary key,
