@@ -103,6 +103,7 @@ def mail_flow(
     sandbox_factory: SandboxFactory,
     *flags: str,
     shop: SmallShop | None = None,
+    **more_settings: object,
 ) -> Iterator[MailFlow]:
     """Builds it all; half of the lapsed have a first name and half of them read English."""
     with (
@@ -129,6 +130,7 @@ def mail_flow(
             sender_name="Example Shop",
             sender_email="shop@example.com",
             sender_postal_address="1 Example Street",
+            **more_settings,
         )
         yield MailFlow(warehouse, sandbox, web_url, up_to_gate(AS_OF))
 

@@ -88,7 +88,7 @@ class Settings:
             raise SettingsError("send_batch_size must lie between 1 and 1000")
 
     def as_of_at(self, as_of: date) -> datetime:
-        """The instant before which facts are known on `as_of`: its 00:00 in business time, as UTC."""
+        """The instant before which facts are known on `as_of`: its 00:00 in business time."""
         return datetime.combine(as_of, time(), ZoneInfo(self.business_timezone)).astimezone(UTC)
 
     def today(self) -> date:
@@ -96,7 +96,7 @@ class Settings:
         return datetime.now(ZoneInfo(self.business_timezone)).date()
 
     def cron(self, dag: str) -> str | None:
-        """The cron expression of a scheduled DAG (`ingest`, `events`, `kpi`); None: switched off."""
+        """The cron expression of a scheduled DAG (`ingest`, `events`, `kpi`); None: off."""
         value: str = getattr(self, f"schedule_{dag}")
         return None if value == "none" else value
 

@@ -21,6 +21,7 @@ from winback.record.events import record
 from winback.settings import PROJECT, settings
 
 CAMPAIGN = "welcome_back"
+AT_NIGHT = datetime(AS_OF.year, AS_OF.month, AS_OF.day, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -144,10 +145,11 @@ def test_whoever_bought_objected_or_withdrew_since_is_cancelled_with_the_reason(
         " snapshot_id) values (%s, %s, %s, 100, 'EUR', 1)"
     )
     # the second was placed before the selection and reached us after it
-    flow.warehouse.execute(order, ("test-1", bought[0], AS_OF + timedelta(hours=1)))
-    flow.warehouse.execute(order, ("test-2", late[0], AS_OF - timedelta(days=3)))
+    flow.warehouse.execute(order, ("test-1", bought[0], AT_NIGHT + timedelta(hours=1)))
+    flow.warehouse.execute(order, ("test-2", late[0], AT_NIGHT - timedelta(days=3)))
     flow.warehouse.execute(
-        "update raw.consents set withdrawn_at = %s where customer_key = %s", (AS_OF, withdrew[0])
+        "update raw.consents set withdrawn_at = %s where customer_key = %s",
+        (AT_NIGHT, withdrew[0]),
     )
     suppression = (
         "insert into ops.suppression (address_hash, customer_key, scope, reason)"
@@ -189,10 +191,11 @@ def test_outside_a_replay_a_withdrawal_of_this_morning_counts(
 ) -> None:
     configure(flow, monkeypatch, replay=False)
     _, customer_key, _ = flow.message()
-    assert datetime.now(UTC) > datetime(AS_OF.year, AS_OF.month, AS_OF.day, 3, tzinfo=UTC)
+    morning = AT_NIGHT + timedelta(hours=3)
+    assert datetime.now(UTC) > morning
     flow.warehouse.execute(
         "update raw.consents set withdrawn_at = %s where customer_key = %s",
-        (AS_OF + timedelta(hours=3), customer_key),
+        (morning, customer_key),
     )
     assert send(flow)["cancelled"] == 1
     assert flow.reasons()["consent_withdrawn"] == 1
@@ -280,7 +283,14 @@ def test_the_real_transport_sends_only_for_today_and_with_a_stop_link_that_works
 
 
 @pytest.mark.parametrize(
-    "url", ["https://api.sendgrid.com", "https://192.0.2.1//127.0.0.1:80", "http://127.0.0.1:1@192.0.2.1"]
+    "url",
+    [
+        "https://api.sendgrid.com",
+        "https://192.0.2.1//127.0.0.1:80",
+        "http://127.0.0.1:1@192.0.2.1",
+        "ftp://127.0.0.1:21",
+        "127.0.0.1:80",
+    ],
 )
 def test_the_sandbox_transport_never_leaves_this_machine(
     flow: MailFlow, monkeypatch: pytest.MonkeyPatch, url: str

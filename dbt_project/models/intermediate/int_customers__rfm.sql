@@ -1,5 +1,5 @@
--- Recency, frequency and monetary value as quintiles, 5 the best; ties are broken by the key so that
--- the same data always gives the same scores.
+-- Recency, frequency and monetary value as quintiles, 5 the best; ties are broken by the key so
+-- that the same data always gives the same scores.
 with turnover as (
     select
         customer_key,

@@ -23,7 +23,7 @@ silence as (
     from purchase
 ),
 
-listed as (
+listed as materialized (
     select starts_on, ends_on from silence
     where ends_on is null or ends_on >= starts_on
 ),

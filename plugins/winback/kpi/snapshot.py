@@ -79,7 +79,8 @@ with told as (
     where o.resend_of is null
 ),
 
-outcome as (
+-- worked out once for each person, not once for each day
+outcome as materialized (
     select
         a.campaign_id, a.as_of as cohort, a.stratum, a.arm,
         a.window_starts_at + make_interval(hours => 24 * a.window_days) as window_ends_at,
