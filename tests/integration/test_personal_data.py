@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import time
 from collections.abc import Iterator
@@ -53,7 +54,9 @@ def ran(warehouse_factory: WarehouseFactory, sandbox_factory: SandboxFactory) ->
         customer["first_name"] = CANARY.title()
     broken = {"id": "x", "email": f"{CANARY} at home", "first_name": CANARY, "locale": "de_DE"}
     shop.customers.append({**broken, "registered": "2020-01-01"})
-    shop.customers.append({**broken, "id": "y", "registered": f"born {CANARY}"})
+    shop.customers.append({**broken, "id": "y", "registered": "not a day"})
+    # Airflow sets up logging when it is imported, and would throw our handler out
+    importlib.import_module("winback.web.app")
     logged: list[str] = []
     handler, root = _Keep(logged), logging.getLogger()
     level = root.level

@@ -64,6 +64,7 @@ def extract(as_of: date, purpose: str) -> int:
             counts.n_passed,
             counts.n_quarantined,
         )
+    warehouse.analyze(*(f"raw.{name}" for name in dataset.feeds))
     with warehouse.connect("loader") as connection:
         connection.execute(
             "update ops.snapshot set completed_at = now() where snapshot_id = %s", (snapshot_id,)

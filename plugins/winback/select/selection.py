@@ -133,7 +133,9 @@ def select(snapshot_id: int, as_of: date) -> list[Selected]:
     config = settings()
     campaigns = read_campaigns(config.campaigns)
     _require_fit(snapshot_id, as_of)
-    return [_select(campaign, snapshot_id, as_of, config) for campaign in campaigns]
+    selected = [_select(campaign, snapshot_id, as_of, config) for campaign in campaigns]
+    warehouse.analyze("ops.assignment", "ops.outreach", "ops.verdict")
+    return selected
 
 
 def _require_fit(snapshot_id: int, as_of: date) -> None:

@@ -62,5 +62,18 @@ def connect(role: str | None = None, *, autocommit: bool = False) -> Iterator[ps
         yield connection
 
 
+def analyze(*tables: str) -> None:
+    """Refreshes the planner's statistics after a bulk load, instead of waiting for autovacuum.
+
+    Without them, the first queries on a new warehouse took ten times as long (measured on CDNOW).
+
+    Args:
+        tables: Names with schema, such as `raw.orders`.
+    """
+    with connect(autocommit=True) as connection:
+        for table in tables:
+            connection.execute(sql.SQL("analyze {}").format(sql.Identifier(*table.split("."))))
+
+
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0]

@@ -1,0 +1,153 @@
+"""Campaign files: a mistake names the file, the line and what to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from winback.errors import CampaignError
+from winback.select.campaigns import read_campaign, read_campaigns
+from winback.settings import PROJECT
+
+GOOD = """\
+goal: They buy again.
+audience:
+  states: [sleeping, inactive]
+  value_tiers: [high]
+measure: News.
+channel: email
+template: spring
+holdout_pct: 20
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    template = tmp_path / "templates" / "spring"
+    template.mkdir(parents=True)
+    for language in ("de", "en"):
+        for part in (f"subject.{language}.txt", f"body.{language}.txt", f"body.{language}.html"):
+            (template / part).write_text("x", encoding="utf-8")
+    (tmp_path / "spring.yaml").write_text(GOOD, encoding="utf-8")
+    return tmp_path
+
+
+def test_a_good_file_is_read(folder: Path) -> None:
+    [campaign] = read_campaigns(folder)
+    assert (campaign.name, campaign.holdout_pct) == ("spring", 20)
+    assert campaign.audience.states == ["sleeping", "inactive"]
+
+
+def test_our_own_campaigns_are_good() -> None:
+    assert [each.name for each in read_campaigns(PROJECT / "campaigns")] == ["welcome_back"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("goal: They buy again.\n", "", "line 1: `goal` is missing: write it"),
+        ("holdout_pct", "holdout", "line 8: `holdout` is no key; the keys are goal, audience"),
+        ("  value_tiers: [high]\n", "", "line 2: `audience.value_tiers` is missing"),
+        ("value_tiers", "values", "line 4: `audience.values` is no key; the keys are states, value_tiers"),
+        ("sleeping", "slepping", "line 3: `audience.states` is 'slepping': input should be 'active', 'at_risk', 'sleeping'"),
+        ("[high]", "[]", "line 4: `audience.value_tiers` is []: list should have at least 1 item"),
+        ("[high]", "high", "line 4: `audience.value_tiers` is 'high': input should be a valid list"),
+        ("20", "4", "line 8: `holdout_pct` is 4: input should be greater than or equal to 5"),
+        ("20", "60", "line 8: `holdout_pct` is 60: input should be less than or equal to 50"),
+        ("20", "20 %", "line 8: `holdout_pct` is '20 %': input should be a valid number"),
+        ("20", ".nan", "line 8: `holdout_pct` is nan"),
+        ("email", "pigeon", "line 6: `channel` is 'pigeon': input should be 'email'"),
+        ("They buy again.", "''", "line 1: `goal` is '': string should have at least 1 char"),
+        ("They buy again.", "yes", "line 1: `goal` is True: input should be a valid string"),
+        ("They buy again.", "2026-02-30", "no valid YAML: day is out of range"),
+        ("They buy again.", '"\\0"', None),
+        ("goal:", "goal", "line 2: no valid YAML"),
+        ("measure:", "name: x\nmeasure:", "line 5: leave out `name`: it is the file's name"),
+        ("measure:", "goal: x\nmeasure:", "line 5: `goal` stands here twice: keep one"),
+        ("  value_tiers", "  states: [active]\n  value_tiers", "line 4: `states` stands here twice"),
+        ("measure:", "7: x\nmeasure:", "line 5: every key must be a word"),
+        ("measure:", "? [a]\n: x\nmeasure:", "line 5: no valid YAML"),
+        ("template: spring", "template: ../spring", "line 7: `template` is '../spring'"),
+        ("template: spring", "template: autumn", "line 7: template 'autumn' lacks templates/autumn/subject.en.txt: write it"),
+        ("News.", "x\x07", "no valid YAML: unacceptable character"),
+        ("goal: They", "\tgoal: They", "line 1: no valid YAML"),
+        ("measure:", "---\nmeasure:", "line 5: no valid YAML"),
+        (GOOD, "", "line 1: write `name: value` lines"),
+        (GOOD, "just text", "line 1: write `name: value` lines"),
+        (GOOD, "- goal: x", "line 1: write `name: value` lines"),
+        (GOOD, "[" * 5000, "no valid YAML"),
+        ("They buy again.", "&a [&b [*a, *a], *b]", "line 1: `goal` is [[["),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_named_with_its_line(
+    folder: Path, old: str, new: str, says: str | None
+) -> None:
+    assert old in GOOD
+    (folder / "spring.yaml").write_text(GOOD.replace(old, new, 1), encoding="utf-8")
+    if says is None:
+        assert read_campaign(folder / "spring.yaml").name == "spring"
+        return
+    with pytest.raises(CampaignError) as caught:
+        read_campaigns(folder)
+    message = str(caught.value)
+    assert message.startswith("spring.yaml, line ")
+    assert says in message
+    assert "\n" not in message
+    assert len(message) < 700
+
+
+def test_several_mistakes_come_at_once(folder: Path) -> None:
+    text = GOOD.replace("email", "pigeon").replace("20", "3")
+    (folder / "spring.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(CampaignError, match="line 6: .*; line 8: "):
+        read_campaigns(folder)
+
+
+@pytest.mark.parametrize(
+    "part",
+    [f"{name}.{language}.{kind}" for language in ("de", "en")
+     for name, kind in (("subject", "txt"), ("body", "txt"), ("body", "html"))],
+)  # fmt: skip
+def test_every_part_of_the_template_must_be_there(folder: Path, part: str) -> None:
+    (folder / "templates" / "spring" / part).unlink()
+    with pytest.raises(CampaignError, match=f"line 7: .*lacks templates/spring/{part}: write it"):
+        read_campaigns(folder)
+
+
+def test_a_file_that_is_not_utf_8_says_in_which_line(folder: Path) -> None:
+    text = GOOD.replace("News.", "Grüße").encode("latin-1")
+    (folder / "spring.yaml").write_bytes(text)
+    with pytest.raises(CampaignError, match=r"spring\.yaml, line 5: not UTF-8; save the file as"):
+        read_campaigns(folder)
+
+
+def test_a_byte_order_mark_is_no_mistake(folder: Path) -> None:
+    (folder / "spring.yaml").write_text(GOOD, encoding="utf-8-sig")
+    assert read_campaigns(folder)[0].goal == "They buy again."
+
+
+@pytest.mark.parametrize("name", ["Spring.yaml", "spring 26.yaml", "1spring.yaml", "frühling.yaml"])
+def test_the_files_name_must_be_a_name(folder: Path, name: str) -> None:
+    (folder / "spring.yaml").rename(folder / name)
+    with pytest.raises(CampaignError, match="the file's name must be lower-case letters"):
+        read_campaigns(folder)
+
+
+@pytest.mark.parametrize("name", ["autumn.yml", "autumn.YAML"])
+def test_a_file_that_would_be_overlooked_is_named(folder: Path, name: str) -> None:
+    (folder / name).write_text(GOOD, encoding="utf-8")
+    with pytest.raises(CampaignError, match=f"{name}: rename it to autumn.yaml"):
+        read_campaigns(folder)
+
+
+def test_no_campaign_and_no_folder_say_what_to_write(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "nowhere"):
+        with pytest.raises(CampaignError, match="holds no campaign: write one"):
+            read_campaigns(folder)
+
+
+def test_a_folder_with_a_files_name_is_no_campaign(folder: Path) -> None:
+    (folder / "odd.yaml").mkdir()
+    with pytest.raises(CampaignError, match=r"odd\.yaml: can not be read: Is a directory"):
+        read_campaigns(folder)

@@ -1,0 +1,225 @@
+"""What a message says, and what can not be built at all."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import replace
+from datetime import date
+from html import unescape
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from winback.errors import CampaignError
+from winback.outreach.message import (
+    MAX_NAME_LENGTH,
+    SHAPES,
+    Recipient,
+    Sender,
+    compose,
+    fill,
+    headers,
+    personal_values,
+)
+from winback.settings import PROJECT
+
+SENDER = Sender("Müller & Söhne <Records>", "shop@example.com", "1 Example Street, 10115 Berlin")
+TEMPLATES = PROJECT / "campaigns" / "templates"
+ANNA = Recipient(
+    message_id=UUID(int=7),
+    address="anna@example.com",
+    first_name="Anna",
+    locale="de_DE",
+    last_purchase_on=date(2025, 5, 3),
+    consented_on=date(2024, 1, 31),
+    unsubscribe_url="https://shop.example/winback/unsubscribe/abc",
+)
+
+
+def read(recipient: Recipient, folder: Path = TEMPLATES) -> tuple[str, str, str]:
+    """Subject, text and html as the recipient sees them."""
+    mail = compose(folder, "welcome_back", recipient.shape, SENDER)
+    values = personal_values(recipient)
+    return fill(mail.subject, values), fill(mail.text, values), fill(mail.html, values)
+
+
+@pytest.fixture
+def templates(tmp_path: Path) -> Path:
+    shutil.copytree(TEMPLATES, tmp_path / "templates")
+    return tmp_path / "templates"
+
+
+@pytest.mark.parametrize(
+    ("locale", "name", "greeting", "bought", "agreed"),
+    [
+        ("de_DE", "Anna", "Guten Tag Anna,", "3. Mai 2025", "31. Januar 2024"),
+        ("de_AT", None, "Guten Tag,", "3. Mai 2025", "31. Jänner 2024"),
+        ("de-DE", "Anna", "Guten Tag Anna,", "3. Mai 2025", "31. Januar 2024"),
+        ("en_GB", "Anna", "Dear Anna,", "3 May 2025", "31 January 2024"),
+        ("en_US", None, "Hello,", "May 3, 2025", "January 31, 2024"),
+        ("fr_FR", "Anna", "Dear Anna,", "May 3, 2025", "January 31, 2024"),
+        (None, None, "Hello,", "May 3, 2025", "January 31, 2024"),
+    ],
+)
+def test_a_message_greets_names_its_reason_and_can_be_stopped(
+    locale: str | None, name: str | None, greeting: str, bought: str, agreed: str
+) -> None:
+    recipient = replace(ANNA, locale=locale, first_name=name)
+    subject, text, html = read(recipient)
+    assert subject
+    for part in (text, unescape(html)):
+        assert greeting in part
+        assert bought in part
+        assert agreed in part
+        assert SENDER.name in part
+        assert SENDER.postal_address in part
+        assert ANNA.unsubscribe_url in part
+        assert "%winback" not in part
+    assert f'href="{ANNA.unsubscribe_url}"' in html
+    assert f'<html lang="{recipient.language}">' in html
+
+
+def test_the_headers_offer_to_unsubscribe_with_one_click() -> None:
+    assert headers(ANNA) == {
+        "List-Unsubscribe": "<https://shop.example/winback/unsubscribe/abc>",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+    }
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://shop.example/\r\nBcc: all@example.com", "https://shop.example/\nX: y",
+        "https://shop.example>, <mailto:x@example.com", "javascript:alert(1)", "shop.example",
+        "", "https://", "https://shop.example/ x", "https://shop.example/\x7f", "https://shöp.example",
+        "https://shop.example:port", 'https://shop.example/"', "mailto:x@example.com",
+    ],
+)  # fmt: skip
+def test_what_is_no_web_address_never_becomes_a_header(url: str) -> None:
+    with pytest.raises(CampaignError, match="public_url must be a web address"):
+        headers(replace(ANNA, unsubscribe_url=url))
+
+
+@pytest.mark.parametrize("lacking", ["name", "email", "postal_address"])
+def test_a_message_without_its_sender_can_not_be_built(lacking: str) -> None:
+    with pytest.raises(CampaignError, match="must say who writes: set sender_name"):
+        compose(TEMPLATES, "welcome_back", ("de", True), replace(SENDER, **{lacking: ""}))
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "says"),
+    [
+        ("welcome_back/body.de.txt", '{% include "footer.de.txt" %}', "", "(de, text) lacks the stop link"),
+        ("layout.html", '{% include "footer." ~ language ~ ".html" %}', "", "(de, html) lacks the stop link"),
+        ("footer.de.html", "{{ why }}", "", "(de, html) lacks the reason"),
+        ("footer.de.txt", "{{ sender_postal_address }}", "", "(de, text) lacks the address"),
+        ("footer.de.html", '<a href="{{ unsubscribe_url }}"', "<!-- {{ unsubscribe_url }} --><a", "lacks the stop link"),
+        ("footer.de.html", '<a href="{{ unsubscribe_url }}"', '<!-- <a href="{{ unsubscribe_url }}"> --><a', "lacks the stop link"),
+        ("why.de.txt", "{{ consented_on }}", "neulich", "lacks the reason"),
+        ("welcome_back/subject.de.txt", "Wir", "{{ nonsense }}", "subject.de.txt: 'nonsense' is undefined"),
+        ("welcome_back/subject.de.txt", "Wir haben länger nichts voneinander gehört", " \n", "subject.de.txt is empty: write a subject"),
+        ("welcome_back/body.de.html", "Schön", "{{ ''.__class__.__mro__ }}", "unsafe"),
+        ("welcome_back/body.de.html", "Schön", "{{ sender_name.format.__globals__ }}", "unsafe"),
+        ("welcome_back/body.de.html", "Schön", "{{ 1 / 0 }}", "division by zero"),
+        ("welcome_back/body.de.html", "Schön", "{{ range(10 ** 9) | list }}", "Range too big"),
+        ("welcome_back/body.de.html", "Schön", "{{ first_name + 1 }}", "body.de.html"),
+        ("welcome_back/body.de.html", "Schön", "{% if %}", "body.de.html, line 4"),
+        ("welcome_back/body.de.html", "Schön", '{% include "welcome_back/body.de.html" %}', "maximum recursion depth"),
+        ("welcome_back/body.de.html", "Schön", '{% include "../../secret.txt" %}', "secret.txt is missing"),
+        ("welcome_back/body.de.html", "layout.html", "nowhere.html", "templates/nowhere.html is missing: write it"),
+    ],
+)  # fmt: skip
+def test_a_template_that_lacks_something_or_plays_tricks_is_refused(
+    templates: Path, file: str, old: str, new: str, says: str
+) -> None:
+    (templates.parent / "secret.txt").write_text("secret", encoding="utf-8")
+    text = (templates / file).read_text(encoding="utf-8")
+    assert old in text
+    (templates / file).write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(CampaignError) as caught:
+        compose(templates, "welcome_back", ("de", True), SENDER)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_template_that_is_not_utf_8_is_named(templates: Path) -> None:
+    (templates / "welcome_back" / "body.de.txt").write_bytes("Grüße".encode("latin-1"))
+    with pytest.raises(CampaignError, match=r"body\.de\.txt: not UTF-8"):
+        compose(templates, "welcome_back", ("de", False), SENDER)
+
+
+@pytest.mark.parametrize(
+    ("given_name", "written"),
+    [
+        ("  Anna\u00a0 Maria ", "Anna Maria"),
+        ("Jürgen-O'Neill", "Jürgen-O'Neill"),
+        ("<b>Anna</b>", "<b>Anna</b>"),
+        ("Anna\r\nBcc: all", "Anna Bcc: all"),
+        ("\u202eannA\u202c", "annA"),
+        ("An\x00na", "An na"),
+        ("A" * 10_000_000, "A" * MAX_NAME_LENGTH),
+        ("%winback.unsubscribe_url.text%", ""),
+        ("%winback.first_name.html%x", ""),
+        ("[%unsubscribe%]", "[unsubscribe]"),
+        ("win at evil.example", ""),
+        ("see https://evil", ""),
+        ("me@evil", ""),
+        ("\u202e \u200b", ""),
+        ("J. R. R.", "J. R. R."),
+    ],
+)
+def test_a_name_is_one_harmless_line(given_name: str, written: str) -> None:
+    recipient = replace(ANNA, first_name=given_name)
+    assert recipient.name == written
+    # without a usable name the greeting is the one without a name
+    assert recipient.shape == ("de", bool(written))
+    _, text, html = read(recipient)
+    assert (f"Guten Tag {written}," if written else "Guten Tag,") in text
+    assert "<b>Anna" not in html
+    assert html.count("<a href=") == 1
+
+
+@given(st.text(max_size=60))
+@example('"><script>alert(1)</script>')
+@example("{{ 7 * 7 }}")
+@example("&lt;%winback.unsubscribe_url.html%")
+def test_no_name_changes_anything_but_itself(name: str) -> None:
+    recipient = replace(ANNA, first_name=name)
+    values = personal_values(recipient)
+    assert len(values) == 8
+    plain = replace(recipient, first_name="Anna" if recipient.name else None)
+    text_value, html_value = (values[f"%winback.first_name.{kind}%"] for kind in ("text", "html"))
+    assert "%" not in text_value + html_value
+    assert not re.search(r"[<>\"\n\r]", html_value)
+    assert text_value.isprintable()
+    if recipient.name:
+        _, text, html = _read_fast(recipient)
+        _, expected_text, expected_html = _read_fast(plain)
+        assert text == expected_text.replace("Anna", text_value, 1)
+        assert html == expected_html.replace("Anna", html_value, 1)
+
+
+_COMPOSED = {shape: compose(TEMPLATES, "welcome_back", shape, SENDER) for shape in SHAPES}
+
+
+def _read_fast(recipient: Recipient) -> tuple[str, str, str]:
+    mail, values = _COMPOSED[recipient.shape], personal_values(recipient)
+    return fill(mail.subject, values), fill(mail.text, values), fill(mail.html, values)
+
+
+@pytest.mark.parametrize(
+    "locale", ["de_XX", "en_GB_x_y_z", "de_", "_", "e", "deutsch", "en_GB.UTF-8", "../../etc", "zz"]
+)
+def test_a_mistyped_locale_stops_nobodys_message(locale: str) -> None:
+    values = personal_values(replace(ANNA, locale=locale))
+    assert "2025" in values["%winback.last_purchase_on.text%"]
+
+
+def test_the_mail_itself_holds_nothing_personal() -> None:
+    for mail in _COMPOSED.values():
+        for part in (mail.subject, mail.text, mail.html):
+            assert "Anna" not in part
