@@ -1,4 +1,4 @@
-"""The dbt project on a real warehouse: every unit test, every data test, and what a failure does."""
+"""The dbt project on a real warehouse: unit tests, data tests, and what a failure does."""
 
 from __future__ import annotations
 
@@ -49,7 +49,10 @@ def test_the_unit_tests_of_the_models_pass(extracted: Warehouse) -> None:
 def test_a_failing_data_test_stops_the_build_and_is_named(extracted: Warehouse) -> None:
     extracted.execute("alter table raw.orders drop constraint orders_pkey")
     extracted.execute("insert into raw.orders select * from raw.orders limit 1")
-    with pytest.raises(ModelBuildFailed, match=r"1 of \d+ failed, \d+ were skipped: source_unique_raw_orders_order_id"):
+    with pytest.raises(
+        ModelBuildFailed,
+        match=r"1 of \d+ failed, \d+ were skipped: source_unique_raw_orders_order_id",
+    ):
         build("stage", AS_OF)
     extracted.execute(
         "delete from raw.orders as a using raw.orders as b"

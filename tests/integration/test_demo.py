@@ -44,7 +44,11 @@ def test_the_whole_demo(home: Path) -> None:
     result = demo(home)
     assert result.returncode == 0, result.stdout + result.stderr
     summary = json.loads((home / "demo" / "summary.json").read_text())
-    assert [each["as_of"] for each in summary["dates"]] == ["1998-01-01", "1998-04-01", "1998-06-30"]
+    assert [each["as_of"] for each in summary["dates"]] == [
+        "1998-01-01",
+        "1998-04-01",
+        "1998-06-30",
+    ]
     for each in summary["dates"]:
         parts = each["n_excluded"] + each["n_holdout"] + each["n_treated"]
         assert each["n_candidates"] == parts

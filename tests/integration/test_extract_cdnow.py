@@ -22,7 +22,7 @@ def rows(cdnow_data: Path) -> list[tuple[str, ...]]:
 @pytest.fixture(scope="module")
 def loaded(warehouse_factory: WarehouseFactory, cdnow_data: Path) -> Iterator[Warehouse]:
     with warehouse_factory("cdnow") as warehouse:
-        warehouse.configure(data=cdnow_data.parent)
+        warehouse.configure(data=cdnow_data.parent, dataset="cdnow")
         extract(date(1998, 7, 1), "live")
         yield warehouse
 
@@ -84,7 +84,7 @@ def test_the_counts_are_written_and_nothing_is_quarantined(loaded: Warehouse) ->
 def test_a_replay_leaves_later_rows_at_the_source(
     warehouse: Warehouse, cdnow_data: Path, rows: list[tuple[str, ...]]
 ) -> None:
-    warehouse.configure(data=cdnow_data.parent, replay=True)
+    warehouse.configure(data=cdnow_data.parent, dataset="cdnow", replay=True)
     for as_of in (date(1998, 1, 1), date(1998, 4, 1)):
         extract(as_of, "live")
         known = [row for row in rows if row[1] < f"{as_of:%Y%m%d}"]

@@ -29,9 +29,7 @@ def shop(warehouse: Warehouse) -> SmallShop:
 
 def reasons(warehouse: Warehouse) -> dict[str, str]:
     return dict(
-        warehouse.execute(
-            "select customer_key, reason from ops.assignment where arm = 'excluded'"
-        )
+        warehouse.execute("select customer_key, reason from ops.assignment where arm = 'excluded'")
     )
 
 
@@ -100,9 +98,7 @@ def test_who_was_excluded_is_drawn_once_nothing_speaks_against_it_any_more(
     assert arms[0] == ("excluded",)
 
 
-def test_two_people_with_one_address_get_one_message(
-    warehouse: Warehouse, shop: SmallShop
-) -> None:
+def test_two_people_with_one_address_get_one_message(warehouse: Warehouse, shop: SmallShop) -> None:
     for customer in shop.customers[:20]:
         customer["email"] = "Household@Example.com"
     shop.write()

@@ -56,9 +56,9 @@ def test_a_stratum_without_one_arm_says_nothing() -> None:
     assert stratified_newcombe([]) is None
 
 
-counts = st.tuples(
-    st.integers(1, 400), st.floats(0, 1), st.integers(1, 100), st.floats(0, 1)
-).map(lambda c: Stratum(c[0], round(c[0] * c[1]), c[2], round(c[2] * c[3])))
+counts = st.tuples(st.integers(1, 400), st.floats(0, 1), st.integers(1, 100), st.floats(0, 1)).map(
+    lambda c: Stratum(c[0], round(c[0] * c[1]), c[2], round(c[2] * c[3]))
+)
 
 
 @given(st.lists(counts, min_size=1, max_size=5))

@@ -82,16 +82,17 @@ def _make_up_consents(purchases: Path) -> bytes:
     with tempfile.TemporaryFile("w+", encoding="ascii", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")
         writer.writerow(header)
-        for customer_id, day in sorted(first_purchase.items()):
+        for customer_id, bought_first_on in sorted(first_purchase.items()):
             share = int(_sha256(f"made-up consent {customer_id}".encode())[:8], 16) / 2**32
             if share >= 0.9:
                 continue
-            confirmed = "" if 0.8 <= share < 0.85 else f"{day}T12:05:00"
-            withdrawn = f"{day + timedelta(days=200)}T09:00:00" if 0.85 <= share else ""
+            confirmed = "" if 0.8 <= share < 0.85 else f"{bought_first_on}T12:05:00"
+            withdrawn_on = bought_first_on + timedelta(days=200)
+            withdrawn = f"{withdrawn_on}T09:00:00" if share >= 0.85 else ""
             writer.writerow(
                 [
-                    f"made-up-{customer_id}", customer_id, "email", f"{day}T12:00:00", confirmed,
-                    withdrawn, "made up for the demo", "made up for the demo",
+                    f"made-up-{customer_id}", customer_id, "email", f"{bought_first_on}T12:00:00",
+                    confirmed, withdrawn, "made up for the demo", "made up for the demo",
                 ]
             )  # fmt: skip
         out.seek(0)

@@ -33,7 +33,7 @@ SUMMARY = "summary.json"
 Step = Callable[[str], Any]
 
 
-def run_demo(exit: bool, break_feed: str | None) -> int:  # noqa: A002 - named like the flag
+def run_demo(exit: bool, break_feed: str | None) -> int:
     """Runs the demo in an instance of its own, empty at the start.
 
     Args:

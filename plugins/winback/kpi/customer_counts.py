@@ -107,7 +107,8 @@ def write_customer_counts(
 def _lapsed(connection: psycopg.Connection, days: list[date]) -> dict[date, int]:
     """How many had lapsed, for the days whose states were built and still stand."""
     schemas = connection.execute(
-        "select table_schema from information_schema.tables where table_name = 'fct_customer_states'"
+        "select table_schema from information_schema.tables"
+        " where table_name = 'fct_customer_states'"
         " and (table_schema = 'marts' or table_schema like 'marts\\_asof\\_%%')",
     ).fetchall()
     found: dict[date, int] = {}

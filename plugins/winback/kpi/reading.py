@@ -28,9 +28,8 @@ def reading(
         return "no comparison: treated and holdout are not both there"
     n_treated = sum(s.n_treated for s in strata)
     n_holdout = sum(s.n_holdout for s in strata)
-    share = sum(s.n_recovered_treated + s.n_recovered_holdout for s in strata)
-    share /= n_treated + n_holdout
-    if share * min(n_treated, n_holdout) < FEWEST_EXPECTED:
+    n_recovered = sum(s.n_recovered_treated + s.n_recovered_holdout for s in strata)
+    if n_recovered / (n_treated + n_holdout) * min(n_treated, n_holdout) < FEWEST_EXPECTED:
         return "too few: fewer than 10 buyers expected in an arm"
     if effect.low > 0:
         return "more came back than would have by themselves"

@@ -28,8 +28,9 @@ FIRST_STEP = 1
 _JUDGE = """
 create temporary table judged on commit drop as
 with audience as (
+    -- the date again: the next day's models may have replaced these meanwhile
     select * from intermediate.int_candidates
-    where state = any(%(states)s) and value_tier = any(%(value_tiers)s)
+    where as_of = %(as_of)s and state = any(%(states)s) and value_tier = any(%(value_tiers)s)
 )
 select audience.*, verdict.address_hash, verdict.is_eligible, verdict.reasons, verdict.evidence
 from audience
