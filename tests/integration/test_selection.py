@@ -43,7 +43,8 @@ def test_everybody_who_lapsed_is_treated_held_out_or_excluded_with_the_reason(
     shop.customers[4]["email"] = ""
     shop.write()
     warehouse.execute(
-        "insert into ops.suppression (address_hash, scope, reason) values (%s, 'address', 'bounce')",
+        "insert into ops.suppression (address_hash, scope, reason)"
+        " values (%s, 'address', 'bounce')",
         (address_hash("email", "Lapsed-05@example.com "),),
     )
     _, [selected] = up_to_select(AS_OF)
@@ -161,7 +162,7 @@ def test_a_snapshot_that_failed_half_way_is_not_the_newest(
 ) -> None:
     snapshot_id = up_to_gate(AS_OF)
     (shop.folder / "consents.csv").unlink()
-    with pytest.raises(SourceError, match="consents.csv"):
+    with pytest.raises(SourceError, match=r"consents\.csv"):
         extract(AS_OF + timedelta(days=1), "live")
     assert warehouse.execute("select count(*) from ops.snapshot") == [(2,)]
     assert newest_live() == (snapshot_id, AS_OF)

@@ -38,6 +38,8 @@ AIRFLOW = ("init", "api-server", "scheduler", "dag-processor", "worker")
 VARIABLE = re.compile(r"(?<!\$)\$\{(\w+)(?:(:[?-])([^}]*))?\}")
 SECRET = re.compile(r"PASSWORD|SECRET|KEY|SALT")
 
+PORTS = {"airflow": 1, "postgres": 2, "sandbox": 3}
+
 # What differs on purpose from the environment that ./winback gives Airflow.
 DIFFERENT = {
     "AIRFLOW__CORE__EXECUTOR": "CeleryExecutor",
@@ -222,6 +224,7 @@ def test_the_guides_command_makes_everything_that_is_needed(tmp_path: Path) -> N
     assert set(made) == explained
     assert all(made.values())
     Fernet(made["AIRFLOW_FERNET_KEY"])
+    assert "tr '+/' '-_'" in block[1], "one key in four has neither by chance"
     assert len(made["AIRFLOW_JWT_SECRET"]) == 64
     signer = Signer(made["WINBACK_SANDBOX_SIGNING_KEY"].encode())
     assert made["WINBACK_SENDGRID_WEBHOOK_KEY"] == signer.public_key()
@@ -250,21 +253,20 @@ def test_airflow_is_told_what_the_winback_command_tells_it(name: str) -> None:
 
 
 def test_airflow_is_told_nothing_less_than_by_the_winback_command(tmp_path: Path) -> None:
-    ports = {"airflow": 1, "postgres": 2, "sandbox": 3}
     instance = Instance(tmp_path, "production")
-    there = airflow_environment._airflow(instance, ports)
-    there |= airflow_environment._winback(instance, ports)
-    there |= airflow_environment._places(instance) | airflow_environment._mail(instance, ports)
+    there = airflow_environment._airflow(instance, PORTS)
+    there |= airflow_environment._winback(instance, PORTS)
+    there |= airflow_environment._places(instance) | airflow_environment._mail(instance, PORTS)
     told: set[str] = set().union(*(SERVICES[name]["environment"] for name in AIRFLOW))
     missing = set(there) - told - set(image_environment())
     assert missing == set()
 
 
-def test_paths_in_the_image_are_those_of_the_project() -> None:
+def test_paths_in_the_image_are_those_of_the_project(tmp_path: Path) -> None:
     (root,) = instructions("WORKDIR")
     environment = image_environment()
-    ours = airflow_environment._airflow(Instance(PROJECT, "production"), {"airflow": 1} | PORTS)
-    ours |= airflow_environment._places(Instance(PROJECT, "production"))
+    instance = Instance(tmp_path, "production")
+    ours = airflow_environment._airflow(instance, PORTS) | airflow_environment._places(instance)
     for name in (
         "PYTHONPATH",
         "AIRFLOW__CORE__DAGS_FOLDER",
@@ -278,9 +280,6 @@ def test_paths_in_the_image_are_those_of_the_project() -> None:
         volumes = [target for source, target, _ in mounts(SERVICES[name]) if source.isidentifier()]
         for path in written:
             assert any(Path(path).is_relative_to(volume) for volume in volumes), path
-
-
-PORTS = {"postgres": 2, "sandbox": 3}
 
 
 @pytest.mark.parametrize("name", OURS)
