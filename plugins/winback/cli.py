@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from winback import sources_cli
 from winback.terminal import line, out, progress, show_addresses
 
 _START = "Start here"
@@ -180,6 +181,9 @@ def run(
     out.print(f"logs: {finished.logs}", soft_wrap=True)
     if finished.failure:
         raise triggered_run.RunFailed(finished.failure)
+
+
+app.add_typer(sources_cli.app, name="sources", rich_help_panel=_DAILY)
 
 
 @app.command(rich_help_panel=_LOOK, short_help="Ask the warehouse, as BI tools do.")

@@ -9,7 +9,7 @@ from winback.errors import DeclarationError, SourceError
 from winback.extract.feeds import FEEDS
 from winback.extract.load import load_feed
 from winback.extract.mapping import read_dataset
-from winback.settings import settings
+from winback.settings import Settings, settings
 from winback.warehouse import connection as warehouse
 
 log = logging.getLogger(__name__)
@@ -30,12 +30,7 @@ def extract(as_of: date, purpose: str) -> int:
     config = settings()
     if as_of > config.today():
         raise SourceError(f"as_of {as_of} lies in the future: choose {config.today()} or earlier")
-    if not config.dataset:
-        raise DeclarationError(
-            "no dataset is chosen: describe your feeds in config/sources.yaml and name the dataset"
-            " in config/winback.yaml (./winback demo shows everything on real data)"
-        )
-    dataset = read_dataset(config.sources, config.dataset, config.data)
+    dataset = read_dataset(config.sources, chosen_dataset(config), config.data)
     with warehouse.connect("loader") as connection:
         [(snapshot_id,)] = connection.execute(
             "insert into ops.snapshot (as_of, purpose, dataset) values (%s, %s, %s)"
@@ -70,6 +65,20 @@ def extract(as_of: date, purpose: str) -> int:
             "update ops.snapshot set completed_at = now() where snapshot_id = %s", (snapshot_id,)
         )
     return int(snapshot_id)
+
+
+def chosen_dataset(config: Settings) -> str:
+    """The dataset that the settings name.
+
+    Raises:
+        DeclarationError: They name none.
+    """
+    if not config.dataset:
+        raise DeclarationError(
+            "no dataset is chosen: describe your feeds in config/sources.yaml and name the dataset"
+            " in config/winback.yaml (./winback demo shows everything on real data)"
+        )
+    return config.dataset
 
 
 def purpose_of(as_of: date, *, is_backfill: bool) -> str:

@@ -67,14 +67,7 @@ def check(
     Raises:
         SourceError: The source lacks a column that the mapping names.
     """
-    source = {column.name: _from_source(batch, column, mapping) for column in mapping.feed.columns}
-    values: dict[str, pa.Array] = {}
-    problems: dict[str, pa.Array] = {}
-    for column in mapping.feed.columns:
-        how = mapping.columns.get(column.name, ColumnMapping())
-        parsed, problem = parse(source[column.name], column, how, business_timezone)
-        values[column.name] = parsed
-        problems[column.name] = problem
+    source, values, problems = apply_mapping(batch, mapping, business_timezone)
     # one mask for the usual case that every row is good
     flags = [pc.is_valid(problem) for problem in problems.values()]
     is_bad = flags[0]
@@ -94,6 +87,34 @@ def check(
             arrays.append(array)
     arrays.append(batch.column(ROW_NUMBER).filter(good))
     return Checked(pa.record_batch(arrays, names=[*names, ROW_NUMBER]), rejected, n_not_yet)
+
+
+def apply_mapping(
+    batch: pa.RecordBatch, mapping: FeedMapping, business_timezone: str
+) -> tuple[dict[str, pa.Array], dict[str, pa.Array], dict[str, pa.Array]]:
+    """Brings a batch into the feed's columns, without judging rows.
+
+    Args:
+        batch: Source columns plus `ROW_NUMBER`.
+        mapping: The feed's mapping.
+        business_timezone: Zone of times without an offset where the mapping names none.
+
+    Returns:
+        By column of the feed: the source's values, the parsed values, and the reason why a value
+        may not pass (null where it may).
+
+    Raises:
+        SourceError: The source lacks a column that the mapping names.
+    """
+    source = {column.name: _from_source(batch, column, mapping) for column in mapping.feed.columns}
+    values: dict[str, pa.Array] = {}
+    problems: dict[str, pa.Array] = {}
+    for column in mapping.feed.columns:
+        how = mapping.columns.get(column.name, ColumnMapping())
+        parsed, problem = parse(source[column.name], column, how, business_timezone)
+        values[column.name] = parsed
+        problems[column.name] = problem
+    return source, values, problems
 
 
 def _from_source(batch: pa.RecordBatch, column: Column, mapping: FeedMapping) -> pa.Array:
