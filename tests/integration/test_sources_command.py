@@ -75,7 +75,7 @@ def test_a_source_that_can_not_be_read_does_not_hide_the_others(shop: SmallShop)
     said = " ".join(result.stdout.split())
     assert "consents.csv has no column 'confirmed' (it has: id, customer, granted, best" in said
     assert "the first 4 rows pass" in said
-    assert result.stderr.strip() == "mend the source of orders, consents, then check again"
+    assert result.stderr.strip() == "mend the source of consents, orders, then check again"
 
 
 @pytest.mark.parametrize(
