@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import uvicorn
@@ -78,6 +79,13 @@ class MailFlow:
         assert rows, f"no message is {where}"
         return rows[0]
 
+    def inbox(self) -> list[tuple[Any, ...]]:
+        """Per batch: events, problem, whether its body is wiped, whether it is done."""
+        return self.warehouse.execute(
+            "select n_events, problem, body is null, processed_at is not null"
+            " from pii.webhook_inbox order by inbox_id"
+        )
+
     def end_leases(self) -> None:
         """Lets the time pass after which a silent worker counts as gone."""
         self.warehouse.execute(
@@ -90,7 +98,10 @@ class MailFlow:
         if not isinstance(body, bytes):
             body = json.dumps(body).encode()
         signer = Signer((self.sandbox.data / "key.pem").read_bytes())
-        headers = {"Content-Type": "application/json", **signer.headers(int(time.time()) - age, body)}
+        headers = {
+            "Content-Type": "application/json",
+            **signer.headers(int(time.time()) - age, body),
+        }
         answer = httpx.post(
             f"{self.web_url}/winback/webhook", content=body, headers=headers, trust_env=False
         )
@@ -157,6 +168,18 @@ def serve_web_app() -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(10)
+
+
+def event(word: str, message_id: Any, **more: Any) -> dict[str, Any]:
+    """An event as the provider tells it."""
+    return {
+        "event": word,
+        "email": "somebody@example.com",
+        "timestamp": int(time.time()),
+        "sg_event_id": uuid4().hex,
+        "message_id": str(message_id),
+        **more,
+    }
 
 
 def configure(flow: MailFlow, monkeypatch: Any, **values: object) -> None:

@@ -177,6 +177,8 @@ def _typed(name: str, value: Any, kind: str, origin: str) -> Any:
     except (KeyError, ValueError) as error:
         raise SettingsError(f"{origin} sets {name} to {value!r}, which is no {kind}") from error
     if kind == "Path":
+        if not text:
+            raise SettingsError(f"{origin} sets {name} to nothing: write a folder, or unset it")
         path = Path(text).expanduser()
         return path if path.is_absolute() else PROJECT / path
     return text

@@ -30,8 +30,7 @@ RAW_FAULTS = {
     "too many quarantined": (
         "update ops.extract_run set n_quarantined = 1, n_passed = n_received - 1"
         " where feed = 'orders'",
-        "update ops.extract_run set n_quarantined = 0, n_passed = n_received"
-        " where feed = 'orders'",
+        "update ops.extract_run set n_quarantined = 0, n_passed = n_received where feed = 'orders'",
         r"expect_column_max_to_be_between\(quarantined_pct\) on extracted feeds",
     ),
     "a required feed missing": (

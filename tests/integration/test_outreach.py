@@ -1,24 +1,18 @@
-"""The step outreach against a real warehouse and the sandbox: at most once, and nothing vanishes."""
+"""Outreach against a real warehouse and the sandbox: who is written to, once, and who is not."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import SandboxFactory, WarehouseFactory
 from tests.mail_flow import AS_OF, MailFlow, configure, mail_flow
-from winback.errors import CampaignError, DispatchRefused, SettingsError, TransportStopped
+from winback.errors import DispatchRefused, SettingsError
 from winback.outreach.dispatch import outreach
 from winback.record.events import record
-from winback.settings import PROJECT, settings
+from winback.settings import settings
 
 CAMPAIGN = "welcome_back"
 AT_NIGHT = datetime(AS_OF.year, AS_OF.month, AS_OF.day, tzinfo=UTC)
@@ -47,23 +41,6 @@ def send(flow: MailFlow) -> dict[str, int]:
 
 def n_planned(flow: MailFlow) -> int:
     return flow.states()["planned"]
-
-
-def wait_until(is_true: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def child(code: str) -> subprocess.Popen[bytes]:
-    """A worker of its own, which a test may kill."""
-    return subprocess.Popen([sys.executable, "-c", code], env=dict(os.environ), cwd=PROJECT)
-
-
-def kill(worker: subprocess.Popen[bytes]) -> None:
-    worker.kill()
-    assert worker.wait(30) == -9, "it ended before it was killed"
 
 
 def test_what_is_planned_is_accepted_delivered_and_never_sent_again(flow: MailFlow) -> None:
@@ -96,40 +73,6 @@ def test_small_batches_reach_everybody_once(
     n, before = n_planned(flow), flow.sandbox.counts()["accepted"]
     assert send(flow)["accepted"] == n
     assert flow.sandbox.counts()["accepted"] - before == n
-
-
-def test_a_second_dispatcher_during_a_request_takes_only_what_the_first_has_not(
-    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    configure(flow, monkeypatch, send_batch_size=4)
-    n, before = n_planned(flow), flow.sandbox.counts()
-    flow.sandbox.fault("hang_after_accept", seconds=3)
-    with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(send, flow)
-        wait_until(lambda: flow.sandbox.counts()["faults_met"] > before["faults_met"])
-        second = send(flow)
-        # the first is in the midst of its request still, with its claims
-        assert flow.states()["dispatching"] > 0
-        with pytest.raises(DispatchRefused, match="unknown"):
-            first.result()
-    assert second["accepted"] == n - 4
-    # what the first had claimed and not sent is free again
-    states = flow.states()
-    assert states["unknown"] + states["planned"] == 4
-    send(flow)
-    assert flow.sandbox.counts()["accepted"] - before["accepted"] == n
-
-
-def test_four_dispatchers_at_once_send_everything_once(
-    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    configure(flow, monkeypatch, send_batch_size=1)
-    n, before = n_planned(flow), flow.sandbox.counts()["accepted"]
-    with ThreadPoolExecutor(4) as pool:
-        results = [each.result() for each in [pool.submit(send, flow) for _ in range(4)]]
-    assert sum(result.get("accepted", 0) for result in results) == n
-    assert flow.sandbox.counts()["accepted"] - before == n
-    assert flow.states() == {"accepted": n}
 
 
 def test_whoever_bought_objected_or_withdrew_since_is_cancelled_with_the_reason(
@@ -300,24 +243,6 @@ def test_the_sandbox_transport_never_leaves_this_machine(
         send(flow)
 
 
-def test_a_wrong_key_stops_the_campaign_and_keeps_the_plan(
-    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    n, before = n_planned(flow), flow.sandbox.counts()["requests"]
-    configure(flow, monkeypatch, sendgrid_api_key="SG.wrong")
-    with pytest.raises(TransportStopped, match=r"HTTP 401.*set WINBACK_SENDGRID_API_KEY"):
-        send(flow)
-    assert flow.sandbox.counts()["requests"] == before + 1
-    assert flow.states() == {"planned": n}
-    [(state, reason)] = flow.warehouse.execute("select state, state_reason from ops.campaign")
-    assert (state, reason) == ("stopped", "HTTP 401")
-    configure(flow, monkeypatch, sendgrid_api_key=flow.sandbox.api_key)
-    assert send(flow) == {}
-    assert flow.sandbox.counts()["requests"] == before + 1
-    flow.warehouse.execute("update ops.campaign set state = 'running'")
-    assert send(flow)["accepted"] == n
-
-
 def test_no_key_at_all_sends_nothing(flow: MailFlow, monkeypatch: pytest.MonkeyPatch) -> None:
     configure(flow, monkeypatch, sendgrid_api_key="")
     with pytest.raises(DispatchRefused, match="set WINBACK_SENDGRID_API_KEY"):
@@ -329,221 +254,3 @@ def test_a_paused_campaign_sends_nothing(flow: MailFlow) -> None:
     flow.warehouse.execute("update ops.campaign set state = 'paused'")
     assert send(flow) == {}
     assert (flow.sandbox.counts()["requests"], n_planned(flow)) == (before, n)
-
-
-def test_a_campaign_paused_during_the_run_ends_with_the_request_under_way(
-    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    configure(flow, monkeypatch, send_batch_size=4, send_timeout_seconds=20)
-    n, before = n_planned(flow), flow.sandbox.counts()
-    flow.sandbox.fault("rate_limit_429", seconds=2)
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(send, flow)
-        wait_until(lambda: flow.sandbox.counts()["faults_met"] > before["faults_met"])
-        flow.warehouse.execute("update ops.campaign set state = 'paused'")
-        assert running.result().get("accepted", 0) == 0
-    assert flow.states() == {"planned": n}
-
-
-def test_a_broken_template_claims_nobody(
-    flow: MailFlow, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    import shutil
-
-    shutil.copytree(PROJECT / "campaigns", tmp_path / "campaigns")
-    body = tmp_path / "campaigns" / "templates" / CAMPAIGN / "body.de.txt"
-    body.write_text("{{ nonsense }}", encoding="utf-8")
-    configure(flow, monkeypatch, campaigns=tmp_path / "campaigns")
-    n = n_planned(flow)
-    with pytest.raises(CampaignError, match=r"body\.de\.txt.*nonsense"):
-        send(flow)
-    assert flow.states() == {"planned": n}
-
-
-def test_one_bad_recipient_is_rejected_and_the_others_are_sent(flow: MailFlow) -> None:
-    n, before = n_planned(flow), flow.sandbox.counts()
-    message_id, _, _ = flow.message()
-    [(email,)] = flow.warehouse.execute(
-        "select email from pii.customers join ops.outreach using (customer_key)"
-        " where message_id = %s",
-        (message_id,),
-    )
-    flow.sandbox.fault("bad_recipient_400", address=email, requests=100)
-    assert send(flow) == {"accepted": n - 1, "rejected": 1, "cancelled": 0}
-    counts = flow.sandbox.counts()
-    assert counts["faults_met"] - before["faults_met"] > 1
-    assert counts["accepted"] - before["accepted"] == n - 1
-    assert flow.warehouse.execute(
-        "select message_id, reason from ops.outreach where state = 'rejected'"
-    ) == [(message_id, "HTTP 400 in personalizations.to.email")]
-
-
-def test_when_everybody_is_rejected_the_campaign_stops_before_all_are_lost(
-    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    configure(flow, monkeypatch, send_batch_size=1)
-    n = n_planned(flow)
-    flow.sandbox.fault("bad_recipient_400", requests=1000)
-    with pytest.raises(CampaignError, match="rejected 10 messages"):
-        send(flow)
-    assert flow.states() == {"rejected": 10, "planned": n - 10}
-    assert flow.warehouse.execute("select state from ops.campaign") == [("stopped",)]
-
-
-def test_a_wrong_sender_rejects_nobody_and_stops_the_campaign(
-    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    configure(flow, monkeypatch, sender_email="no address")
-    n = n_planned(flow)
-    with pytest.raises(TransportStopped, match=r"HTTP 400 in from.email.*sender settings"):
-        send(flow)
-    assert flow.states() == {"planned": n}
-
-
-def test_a_rate_limit_is_waited_for_or_left_to_the_next_run(flow: MailFlow) -> None:
-    n, before = n_planned(flow), flow.sandbox.counts()
-    flow.sandbox.fault("rate_limit_429", seconds=3600)
-    done = send(flow)
-    assert flow.sandbox.counts()["faults_met"] == before["faults_met"] + 1
-    assert done["rate_limited"] > 0
-    assert flow.states() == {"planned": n}
-    flow.sandbox.fault("rate_limit_429", seconds=1)
-    assert send(flow)["accepted"] == n
-    assert flow.sandbox.counts()["faults_met"] == before["faults_met"] + 2
-    assert flow.reasons() == {None: n}
-
-
-@pytest.mark.parametrize(
-    "mode", ["error_500", "error_500_after_accept", "hang_after_accept", "reset_after_accept"]
-)
-def test_a_request_without_a_clear_answer_is_unknown_until_an_event_tells(
-    flow: MailFlow, monkeypatch: pytest.MonkeyPatch, mode: str
-) -> None:
-    configure(flow, monkeypatch, send_timeout_seconds=1)
-    n, before = n_planned(flow), flow.sandbox.counts()
-    flow.sandbox.fault(mode, seconds=5)
-    with pytest.raises(DispatchRefused, match="are unknown"):
-        send(flow)
-    assert flow.sandbox.counts()["faults_met"] == before["faults_met"] + 1
-    n_unknown = flow.states()["unknown"]
-    # one request is the most that can be unknown at once
-    assert 0 < n_unknown < n
-    assert flow.states() == {"unknown": n_unknown, "planned": n - n_unknown}
-    assert send(flow)["accepted"] == n - n_unknown
-    counts = flow.sandbox.wait_for_events()
-    n_taken = counts["accepted"] - before["accepted"]
-    assert n_taken == (n - n_unknown if mode == "error_500" else n)
-    record()
-    expected = {"delivered": n_taken, "unknown": n - n_taken}
-    assert flow.states() == {state: count for state, count in expected.items() if count}
-
-
-def test_a_server_that_is_down_leaves_everything_planned(flow: MailFlow) -> None:
-    n = n_planned(flow)
-    flow.sandbox.stop()
-    try:
-        with pytest.raises(DispatchRefused, match="can not be reached.*stay planned"):
-            send(flow)
-        assert flow.states() == {"planned": n}
-    finally:
-        flow.sandbox.start()
-    assert send(flow)["accepted"] == n
-
-
-SENDING = (
-    "from datetime import date; from winback.outreach.dispatch import outreach;"
-    "outreach({snapshot}, date({as_of}))"
-)
-CLAIMING = (
-    "import time; from winback.outreach import ledger; from winback.settings import settings;"
-    "from winback.warehouse.connection import connect\n"
-    "with connect('sender') as c: ledger.claim(c, 'welcome_back', 'child', settings())\n"
-    "time.sleep(600)"
-)
-
-
-@pytest.mark.parametrize("mode", ["hang", "hang_after_accept"])
-def test_what_a_killed_worker_was_sending_is_unknown_and_never_sent_again(
-    flow: MailFlow, mode: str
-) -> None:
-    n, before = n_planned(flow), flow.sandbox.counts()
-    flow.sandbox.fault(mode, seconds=20)
-    as_of = f"{AS_OF.year}, {AS_OF.month}, {AS_OF.day}"
-    worker = child(SENDING.format(snapshot=flow.snapshot_id, as_of=as_of))
-    try:
-        wait_until(lambda: flow.sandbox.counts()["faults_met"] > before["faults_met"])
-    finally:
-        kill(worker)
-    n_dead = flow.states()["dispatching"]
-    assert n_dead > 0
-    assert flow.states() == {"dispatching": n_dead, "claimed": n - n_dead}
-    # nobody may touch them while the worker might live
-    assert send(flow) == {}
-    flow.end_leases()
-    assert send(flow)["accepted"] == n - n_dead
-    assert flow.states() == {"unknown": n_dead, "accepted": n - n_dead}
-    assert send(flow) == {}
-    taken = flow.sandbox.wait_for_events()["accepted"] - before["accepted"]
-    assert taken == (n - n_dead if mode == "hang" else n)
-    record()
-    assert flow.states()["unknown"] == n - taken
-
-
-def test_what_a_worker_claimed_before_it_was_killed_is_taken_over_and_sent_once(
-    flow: MailFlow,
-) -> None:
-    n, before = n_planned(flow), flow.sandbox.counts()["accepted"]
-    worker = child(CLAIMING)
-    try:
-        wait_until(lambda: flow.states()["claimed"] == n)
-    finally:
-        kill(worker)
-    assert send(flow) == {}
-    flow.end_leases()
-    assert send(flow)["accepted"] == n
-    assert flow.sandbox.counts()["accepted"] - before == n
-
-
-def test_a_worker_that_slept_past_its_lease_can_change_nothing(
-    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from winback.outreach import ledger
-    from winback.warehouse import connection as warehouse
-
-    config = settings()
-    with warehouse.connect("sender") as connection:
-        slow = ledger.claim(connection, CAMPAIGN, "slow", config)
-    flow.end_leases()
-    with warehouse.connect("sender") as connection:
-        # nobody has taken over yet, and still it is too late
-        assert ledger.mark_dispatching(connection, slow, config) == []
-    assert send(flow)["accepted"] == len(slow)
-    with warehouse.connect("sender") as connection:
-        assert ledger.hold(connection, slow) == []
-        assert ledger.mark_dispatching(connection, slow, config) == []
-        ledger.release(connection, slow)
-        ledger.cancel(connection, slow, "too late")
-        ledger.back_to_planned(connection, slow, "too late")
-        ledger.unknown(connection, slow, "too late")
-        ledger.accepted(connection, slow, "another")
-    assert flow.states() == {"accepted": len(slow)}
-    assert flow.warehouse.execute(
-        "select count(*) from ops.outreach where provider_message_id = 'another'"
-    ) == [(0,)]
-
-
-def test_an_error_between_claim_and_request_frees_the_claims(
-    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    configure(flow, monkeypatch, public_url="https://shop.example/\u00e4")
-    n = n_planned(flow)
-    with pytest.raises(DispatchRefused, match="public_url"):
-        send(flow)
-    configure(flow, monkeypatch, public_url="https://shop.example")
-    flow.warehouse.execute("alter table ops.verdict add constraint broken check (step <> 'outreach')")
-    try:
-        with pytest.raises(Exception, match="broken"):
-            send(flow)
-    finally:
-        flow.warehouse.execute("alter table ops.verdict drop constraint broken")
-    assert flow.states() == {"planned": n}

@@ -128,9 +128,9 @@ def test_no_table_outside_pii_holds_a_name_or_an_address(ran: Ran) -> None:
         (CANARY.encode(),),
     ) == [(1,)]
     assert ran.flow.warehouse.execute("select count(*) from quarantine.rejected_row") == [(2,)]
-    assert ran.flow.warehouse.execute(
-        "select count(*) from ops.event where kind = 'other'"
-    ) == [(2,)]
+    assert ran.flow.warehouse.execute("select count(*) from ops.event where kind = 'other'") == [
+        (2,)
+    ]
 
 
 def test_no_file_but_the_lists_holds_a_name_or_an_address(ran: Ran) -> None:

@@ -104,8 +104,12 @@ def test_two_people_with_one_address_get_one_message(warehouse: Warehouse, shop:
         customer["email"] = "Household@Example.com"
     shop.write()
     _, [selected] = up_to_select(AS_OF)
-    assert selected.n_treated > 1
-    assert selected.n_planned == 1
+    assert selected.n_treated + selected.n_holdout == 1
+    assert selected.n_planned == selected.n_treated
+    assert list(reasons(warehouse).values()) == ["address_of_another_customer"] * 19
+    # the others stay excluded, whoever of them comes first by key
+    [again] = up_to_select(AS_OF + timedelta(days=1))[1]
+    assert (again.n_treated, again.n_holdout, again.n_excluded) == (0, 0, 0)
 
 
 def test_a_new_lapse_after_a_return_is_planned_anew(warehouse: Warehouse, shop: SmallShop) -> None:

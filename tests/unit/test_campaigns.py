@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from winback.errors import CampaignError
-from winback.select.campaigns import read_campaign, read_campaigns
+from winback.select.campaigns import read_campaigns
 from winback.settings import PROJECT
 
 GOOD = """\
@@ -49,10 +49,22 @@ def test_our_own_campaigns_are_good() -> None:
         ("goal: They buy again.\n", "", "line 1: `goal` is missing: write it"),
         ("holdout_pct", "holdout", "line 8: `holdout` is no key; the keys are goal, audience"),
         ("  value_tiers: [high]\n", "", "line 2: `audience.value_tiers` is missing"),
-        ("value_tiers", "values", "line 4: `audience.values` is no key; the keys are states, value_tiers"),
-        ("sleeping", "slepping", "line 3: `audience.states` is 'slepping': input should be 'active', 'at_risk', 'sleeping'"),
+        (
+            "value_tiers",
+            "values",
+            "line 4: `audience.values` is no key; the keys are states, value_tiers",
+        ),
+        (
+            "sleeping",
+            "slepping",
+            "line 3: `audience.states` is 'slepping': input should be 'active', 'at_risk'",
+        ),
         ("[high]", "[]", "line 4: `audience.value_tiers` is []: list should have at least 1 item"),
-        ("[high]", "high", "line 4: `audience.value_tiers` is 'high': input should be a valid list"),
+        (
+            "[high]",
+            "high",
+            "line 4: `audience.value_tiers` is 'high': input should be a valid list",
+        ),
         ("20", "4", "line 8: `holdout_pct` is 4: input should be greater than or equal to 5"),
         ("20", "60", "line 8: `holdout_pct` is 60: input should be less than or equal to 50"),
         ("20", "20 %", "line 8: `holdout_pct` is '20 %': input should be a valid number"),
@@ -61,15 +73,28 @@ def test_our_own_campaigns_are_good() -> None:
         ("They buy again.", "''", "line 1: `goal` is '': string should have at least 1 char"),
         ("They buy again.", "yes", "line 1: `goal` is True: input should be a valid string"),
         ("They buy again.", "2026-02-30", "no valid YAML: day is out of range"),
-        ("They buy again.", '"\\0"', None),
+        (
+            "They buy again.",
+            '"\\0"',
+            "line 1: `goal` is '\\x00': value error, leave out the control",
+        ),
+        ("They buy again.", '"\\ud800"', "line 1: `goal` is '\\ud800'"),
         ("goal:", "goal", "line 2: no valid YAML"),
         ("measure:", "name: x\nmeasure:", "line 5: leave out `name`: it is the file's name"),
         ("measure:", "goal: x\nmeasure:", "line 5: `goal` stands here twice: keep one"),
-        ("  value_tiers", "  states: [active]\n  value_tiers", "line 4: `states` stands here twice"),
+        (
+            "  value_tiers",
+            "  states: [active]\n  value_tiers",
+            "line 4: `states` stands here twice",
+        ),
         ("measure:", "7: x\nmeasure:", "line 5: every key must be a word"),
         ("measure:", "? [a]\n: x\nmeasure:", "line 5: no valid YAML"),
         ("template: spring", "template: ../spring", "line 7: `template` is '../spring'"),
-        ("template: spring", "template: autumn", "line 7: template 'autumn' lacks templates/autumn/subject.en.txt: write it"),
+        (
+            "template: spring",
+            "template: autumn",
+            "line 7: template 'autumn' lacks templates/autumn/subject.en.txt: write it",
+        ),
         ("News.", "x\x07", "no valid YAML: unacceptable character"),
         ("goal: They", "\tgoal: They", "line 1: no valid YAML"),
         ("measure:", "---\nmeasure:", "line 5: no valid YAML"),
@@ -79,15 +104,10 @@ def test_our_own_campaigns_are_good() -> None:
         (GOOD, "[" * 5000, "no valid YAML"),
         ("They buy again.", "&a [&b [*a, *a], *b]", "line 1: `goal` is [[["),
     ],
-)  # fmt: skip
-def test_a_mistake_is_named_with_its_line(
-    folder: Path, old: str, new: str, says: str | None
-) -> None:
+)
+def test_a_mistake_is_named_with_its_line(folder: Path, old: str, new: str, says: str) -> None:
     assert old in GOOD
     (folder / "spring.yaml").write_text(GOOD.replace(old, new, 1), encoding="utf-8")
-    if says is None:
-        assert read_campaign(folder / "spring.yaml").name == "spring"
-        return
     with pytest.raises(CampaignError) as caught:
         read_campaigns(folder)
     message = str(caught.value)
@@ -100,15 +120,18 @@ def test_a_mistake_is_named_with_its_line(
 def test_several_mistakes_come_at_once(folder: Path) -> None:
     text = GOOD.replace("email", "pigeon").replace("20", "3")
     (folder / "spring.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(CampaignError, match="line 6: .*; line 8: "):
+    with pytest.raises(CampaignError, match=r"line 6: .*; line 8: "):
         read_campaigns(folder)
 
 
 @pytest.mark.parametrize(
     "part",
-    [f"{name}.{language}.{kind}" for language in ("de", "en")
-     for name, kind in (("subject", "txt"), ("body", "txt"), ("body", "html"))],
-)  # fmt: skip
+    [
+        f"{name}.{language}.{kind}"
+        for language in ("de", "en")
+        for name, kind in (("subject", "txt"), ("body", "txt"), ("body", "html"))
+    ],
+)
 def test_every_part_of_the_template_must_be_there(folder: Path, part: str) -> None:
     (folder / "templates" / "spring" / part).unlink()
     with pytest.raises(CampaignError, match=f"line 7: .*lacks templates/spring/{part}: write it"):

@@ -93,12 +93,21 @@ def test_the_headers_offer_to_unsubscribe_with_one_click() -> None:
 @pytest.mark.parametrize(
     "url",
     [
-        "https://shop.example/\r\nBcc: all@example.com", "https://shop.example/\nX: y",
-        "https://shop.example>, <mailto:x@example.com", "javascript:alert(1)", "shop.example",
-        "", "https://", "https://shop.example/ x", "https://shop.example/\x7f", "https://shöp.example",
-        "https://shop.example:port", 'https://shop.example/"', "mailto:x@example.com",
+        "https://shop.example/\r\nBcc: all@example.com",
+        "https://shop.example/\nX: y",
+        "https://shop.example>, <mailto:x@example.com",
+        "javascript:alert(1)",
+        "shop.example",
+        "",
+        "https://",
+        "https://shop.example/ x",
+        "https://shop.example/\x7f",
+        "https://shöp.example",
+        "https://shop.example:port",
+        'https://shop.example/"',
+        "mailto:x@example.com",
     ],
-)  # fmt: skip
+)
 def test_what_is_no_web_address_never_becomes_a_header(url: str) -> None:
     with pytest.raises(CampaignError, match="public_url must be a web address"):
         headers(replace(ANNA, unsubscribe_url=url))
@@ -113,26 +122,71 @@ def test_a_message_without_its_sender_can_not_be_built(lacking: str) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "says"),
     [
-        ("welcome_back/body.de.txt", '{% include "footer.de.txt" %}', "", "(de, text) lacks the stop link"),
-        ("layout.html", '{% include "footer." ~ language ~ ".html" %}', "", "(de, html) lacks the stop link"),
+        (
+            "welcome_back/body.de.txt",
+            '{% include "footer.de.txt" %}',
+            "",
+            "(de, text) lacks the stop link",
+        ),
+        (
+            "layout.html",
+            '{% include "footer." ~ language ~ ".html" %}',
+            "",
+            "(de, html) lacks the stop link",
+        ),
         ("footer.de.html", "{{ why }}", "", "(de, html) lacks the reason"),
         ("footer.de.txt", "{{ sender_postal_address }}", "", "(de, text) lacks the address"),
-        ("footer.de.html", '<a href="{{ unsubscribe_url }}"', "<!-- {{ unsubscribe_url }} --><a", "lacks the stop link"),
-        ("footer.de.html", '<a href="{{ unsubscribe_url }}"', '<!-- <a href="{{ unsubscribe_url }}"> --><a', "lacks the stop link"),
+        (
+            "footer.de.html",
+            '<a href="{{ unsubscribe_url }}"',
+            "<!-- {{ unsubscribe_url }} --><a",
+            "lacks the stop link",
+        ),
+        (
+            "footer.de.html",
+            '<a href="{{ unsubscribe_url }}"',
+            '<!-- <a href="{{ unsubscribe_url }}"> --><a',
+            "lacks the stop link",
+        ),
         ("why.de.txt", "{{ consented_on }}", "neulich", "lacks the reason"),
-        ("welcome_back/subject.de.txt", "Wir", "{{ nonsense }}", "subject.de.txt: 'nonsense' is undefined"),
-        ("welcome_back/subject.de.txt", "Wir haben länger nichts voneinander gehört", " \n", "subject.de.txt is empty: write a subject"),
+        (
+            "welcome_back/subject.de.txt",
+            "Wir",
+            "{{ nonsense }}",
+            "subject.de.txt: 'nonsense' is undefined",
+        ),
+        (
+            "welcome_back/subject.de.txt",
+            "Wir haben länger nichts voneinander gehört",
+            " \n",
+            "subject.de.txt is empty: write a subject",
+        ),
         ("welcome_back/body.de.html", "Schön", "{{ ''.__class__.__mro__ }}", "unsafe"),
         ("welcome_back/body.de.html", "Schön", "{{ sender_name.format.__globals__ }}", "unsafe"),
         ("welcome_back/body.de.html", "Schön", "{{ 1 / 0 }}", "division by zero"),
         ("welcome_back/body.de.html", "Schön", "{{ range(10 ** 9) | list }}", "Range too big"),
         ("welcome_back/body.de.html", "Schön", "{{ first_name + 1 }}", "body.de.html"),
         ("welcome_back/body.de.html", "Schön", "{% if %}", "body.de.html, line 4"),
-        ("welcome_back/body.de.html", "Schön", '{% include "welcome_back/body.de.html" %}', "maximum recursion depth"),
-        ("welcome_back/body.de.html", "Schön", '{% include "../../secret.txt" %}', "secret.txt is missing"),
-        ("welcome_back/body.de.html", "layout.html", "nowhere.html", "templates/nowhere.html is missing: write it"),
+        (
+            "welcome_back/body.de.html",
+            "Schön",
+            '{% include "welcome_back/body.de.html" %}',
+            "maximum recursion depth",
+        ),
+        (
+            "welcome_back/body.de.html",
+            "Schön",
+            '{% include "../../secret.txt" %}',
+            "secret.txt is missing",
+        ),
+        (
+            "welcome_back/body.de.html",
+            "layout.html",
+            "nowhere.html",
+            "templates/nowhere.html is missing: write it",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_template_that_lacks_something_or_plays_tricks_is_refused(
     templates: Path, file: str, old: str, new: str, says: str
 ) -> None:

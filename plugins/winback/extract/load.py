@@ -21,9 +21,9 @@ from psycopg import sql
 from winback.errors import SourceError
 from winback.extract import raw_tables
 from winback.extract.feeds import Feed
-from winback.extract.file_source import ROW_NUMBER, BrokenRows, read_file
+from winback.extract.file_source import ROW_NUMBER, BrokenRows
 from winback.extract.mapping import FeedMapping
-from winback.extract.postgres_source import read_table
+from winback.extract.reading import read_source
 from winback.extract.validation import Rejected, check
 from winback.privacy.keyed_hash import keyed_hash
 from winback.warehouse import connection as warehouse
@@ -97,7 +97,7 @@ def _checked(
 ) -> Iterator[_Part]:
     broken = BrokenRows()
     n_read = 0
-    batches = read_file(mapping, broken) if mapping.file else read_table(mapping)
+    batches = read_source(mapping, broken)
     for batch in itertools.chain(batches, [_no_rows(mapping)]):
         n_read += batch.num_rows
         checked = check(batch, mapping, dataset, business_timezone, known_until)

@@ -1,7 +1,7 @@
 """Reads `config/sources.yaml`: which of a company's columns become which columns of a feed.
 
 Every mistake in the file is an error that names dataset, feed and column and says what to write.
-Reading the data itself belongs to `file_source.py` and `postgres_source.py`.
+Reading the data itself belongs to `reading.py`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ from winback.extract.column_mapping import ColumnMapping, names, read_column, re
 from winback.extract.feeds import FEEDS, Feed
 
 SOURCES = ("file", "connection", "derive_from")
-OF_FILES = ("format", "delimiter", "encoding", "final_newline")
+OF_TEXT_FILES = ("delimiter", "encoding", "final_newline")
+OF_FILES = ("format", *OF_TEXT_FILES)
+CHOICES = {
+    "format": ("csv", "whitespace", "parquet", "jsonl"),
+    "final_newline": ("required", "optional"),
+}
 FEED_KEYS = {*SOURCES, *OF_FILES, "table", "columns", "made_up"}
 
 
@@ -156,16 +161,7 @@ def _check_source(where: str, entry: dict[str, Any], columns: dict[str, ColumnMa
     for key in (*SOURCES, *OF_FILES, "table"):
         if key in entry and not (isinstance(entry[key], str) and entry[key]):
             raise DeclarationError(f"{where}: `{key}` is {entry[key]!r}: write a text, in quotes")
-    for key in OF_FILES:
-        if key in entry and "file" not in entry:
-            raise DeclarationError(f"{where}: `{key}` belongs to a `file`; leave it out")
-    for key, allowed in (
-        ("format", ("csv", "whitespace")), ("final_newline", ("required", "optional")),
-    ):  # fmt: skip
-        if entry.get(key, allowed[0]) not in allowed:
-            raise DeclarationError(f"{where}: `{key}` is one of {names(allowed)}")
-    if len(entry.get("delimiter", ",")) != 1:
-        raise DeclarationError(f'{where}: `delimiter` is one character, such as ";" or "\\t"')
+    _check_file_keys(where, entry)
     if not isinstance(entry.get("made_up", False), bool):
         raise DeclarationError(f"{where}: `made_up` is true or false")
     for name, how in columns.items():
@@ -173,6 +169,20 @@ def _check_source(where: str, entry: dict[str, Any], columns: dict[str, ColumnMa
             raise DeclarationError(
                 f"{where}, column {name}: rows of a table have no lasting number; name a column"
             )
+
+
+def _check_file_keys(where: str, entry: dict[str, Any]) -> None:
+    for key in OF_FILES:
+        if key in entry and "file" not in entry:
+            raise DeclarationError(f"{where}: `{key}` belongs to a `file`; leave it out")
+    for key, allowed in CHOICES.items():
+        if entry.get(key, allowed[0]) not in allowed:
+            raise DeclarationError(f"{where}: `{key}` is one of {names(allowed)}")
+    for key in OF_TEXT_FILES:
+        if key in entry and entry.get("format") in ("parquet", "jsonl"):
+            raise DeclarationError(f"{where}: `{key}` belongs to text files; leave it out")
+    if len(entry.get("delimiter", ",")) != 1:
+        raise DeclarationError(f'{where}: `delimiter` is one character, such as ";" or "\\t"')
 
 
 def _file(where: str, given: str, data: Path) -> Path:

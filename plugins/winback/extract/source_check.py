@@ -7,17 +7,15 @@ findings look on the screen is `sources_cli.py`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 
 import pyarrow as pa
 
 from winback.errors import SourceError
 from winback.extract.feeds import Column
-from winback.extract.file_source import ROW_NUMBER, BrokenRows, read_file
+from winback.extract.file_source import ROW_NUMBER, BrokenRows
 from winback.extract.mapping import Dataset, FeedMapping
-from winback.extract.postgres_source import read_table
+from winback.extract.reading import read_source
 from winback.extract.validation import apply_mapping
 
 SAMPLE_ROWS = 3
@@ -68,7 +66,7 @@ def _check_feed(mapping: FeedMapping, business_timezone: str) -> FeedCheck:
     found = FeedCheck(mapping)
     broken = BrokenRows()
     try:
-        batch = next(_batches(mapping, broken), None)
+        batch = next(read_source(mapping, broken), None)
         if batch is None:
             return found
         found.source_columns = {
@@ -85,11 +83,6 @@ def _check_feed(mapping: FeedMapping, business_timezone: str) -> FeedCheck:
     except SourceError as error:
         found.problem = str(error)
     return found
-
-
-def _batches(mapping: FeedMapping, broken: BrokenRows) -> Iterator[pa.RecordBatch]:
-    batches = read_file(mapping, broken) if mapping.file else read_table(mapping)
-    return islice(batches, 1)
 
 
 def _masked(batch: pa.RecordBatch, mapping: FeedMapping) -> list[dict[str, str]]:

@@ -8,16 +8,26 @@ from __future__ import annotations
 
 import reprlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from winback.errors import CampaignError
 
 LANGUAGES = ("en", "de")
 State = Literal["active", "at_risk", "sleeping", "inactive", "returned"]
 ValueTier = Literal["high", "medium", "low"]
+
+
+def _readable(text: str) -> str:
+    # the warehouse can not store a NUL, and nobody could see the others
+    if any(not (c.isprintable() or c in "\n\t") for c in text):
+        raise ValueError("leave out the control characters")
+    return text
+
+
+Text = Annotated[str, Field(min_length=1), AfterValidator(_readable)]
 
 
 class Audience(BaseModel):
@@ -35,9 +45,9 @@ class Campaign(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")
-    goal: str = Field(min_length=1)
+    goal: Text
     audience: Audience
-    measure: str = Field(min_length=1)
+    measure: Text
     channel: Literal["email"]
     template: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     holdout_pct: float = Field(ge=5, le=50)

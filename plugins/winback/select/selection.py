@@ -41,6 +41,28 @@ inner join ops.eligibility(
 ) as verdict using (customer_key)
 """
 
+# one person of an address stands for all: another would get the same mail, or spoil the holdout
+_ONE_PER_ADDRESS = """
+with ranked as (
+    select customer_key, row_number() over (
+        partition by address_hash
+        order by
+            exists (
+                select 1 from ops.assignment as drawn
+                where drawn.campaign_id = %(campaign)s and drawn.lapse_id = judged.lapse_id
+                    and drawn.arm <> 'excluded'
+            ) desc,
+            customer_key
+    ) as position
+    from judged
+    where is_eligible
+)
+
+update judged set is_eligible = false, reasons = array['address_of_another_customer']
+from ranked
+where ranked.customer_key = judged.customer_key and ranked.position > 1
+"""
+
 _KEEP_VERDICTS = """
 insert into ops.verdict
     (snapshot_id, campaign_id, customer_key, channel, step, is_eligible, reasons, evidence)
@@ -92,6 +114,7 @@ from judged
 where o.campaign_id = %(campaign)s
     and o.customer_key = judged.customer_key
     and o.lapse_id <> judged.lapse_id
+    and judged.occasion_date >= o.as_of
     and o.is_lapse_open
 """
 
@@ -187,6 +210,7 @@ def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings)
         )
         _store_campaign(connection, campaign)
         connection.execute(_JUDGE, values)
+        connection.execute(_ONE_PER_ADDRESS, values)
         connection.execute(_KEEP_VERDICTS, values)
         n_excluded = connection.execute(_EXCLUDE, values).rowcount
         candidates = connection.execute(_TO_DRAW, values).fetchall()

@@ -1,0 +1,195 @@
+"""Bounces, complaints and unsubscribes: they stop what is planned, at once and for ever."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.conftest import SandboxFactory, WarehouseFactory
+from tests.mail_flow import AS_OF, MailFlow, event, mail_flow
+from winback.outreach import ledger as send_ledger
+from winback.outreach.dispatch import outreach
+from winback.privacy.keyed_hash import address_hash
+from winback.record import suppression
+from winback.record.events import record
+from winback.record.unsubscribe import token, unsubscribe
+from winback.settings import settings
+from winback.warehouse import connection as warehouse
+
+CAMPAIGN = "welcome_back"
+
+
+@pytest.fixture(scope="module")
+def built(
+    warehouse_factory: WarehouseFactory, sandbox_factory: SandboxFactory
+) -> Iterator[MailFlow]:
+    with mail_flow(warehouse_factory, sandbox_factory) as flow:
+        yield flow
+
+
+@pytest.fixture
+def flow(built: MailFlow) -> MailFlow:
+    built.sandbox.wait_for_events()
+    assert built.restart().n_planned > 10
+    return built
+
+
+def send(flow: MailFlow) -> int:
+    """Sends all; how many were accepted. What the sandbox tells about them is left aside."""
+    n = outreach(flow.snapshot_id, AS_OF)[CAMPAIGN]["accepted"]
+    flow.sandbox.wait_for_events()
+    flow.warehouse.execute("truncate pii.webhook_inbox")
+    flow.warehouse.execute("delete from ops.suppression")
+    return int(n)
+
+
+def second_message(flow: MailFlow, where: str, step: int, **changed: str) -> Any:
+    """Plans another step for somebody who got one, as a second campaign would."""
+    message_id, customer_key, hashed = flow.message(where)
+    values = {"customer_key": customer_key, "address_hash": hashed, **changed}
+    [(planned,)] = flow.warehouse.execute(
+        "insert into ops.outreach (campaign_id, lapse_id, step, channel, customer_key,"
+        " address_hash, snapshot_id, as_of, template) select campaign_id, lapse_id, %s, channel,"
+        " %s, %s, snapshot_id, as_of, template from ops.outreach where message_id = %s"
+        " returning message_id",
+        (step, values["customer_key"], values["address_hash"], message_id),
+    )
+    return message_id, planned
+
+
+def test_a_bounce_stops_the_address_a_complaint_the_person(flow: MailFlow) -> None:
+    send(flow)
+    (bounced, *_), (complained, *_) = flow.warehouse.execute(
+        "select message_id from ops.outreach order by message_id limit 2"
+    )
+    where = "message_id = '{}'"
+    _, same_address = second_message(flow, where.format(bounced), 2, customer_key="another")
+    _, new_address = second_message(flow, where.format(bounced), 3, address_hash="another")
+    _, same_person = second_message(flow, where.format(complained), 4, address_hash="third")
+    _, same_household = second_message(flow, where.format(complained), 5, customer_key="other")
+    flow.post([event("bounce", bounced, status="5.1.1"), event("spamreport", complained)])
+    assert record() == {"bounced": 1, "spam_report": 1}
+    states = dict(
+        flow.warehouse.execute(
+            "select message_id, state || coalesce(' ' || reason, '') from ops.outreach"
+        )
+    )
+    assert states[same_address] == "cancelled suppressed"
+    assert states[new_address] == "planned"
+    assert states[same_person] == states[same_household] == "cancelled suppressed"
+    assert flow.warehouse.execute(
+        "select scope, reason, customer_key is null from ops.suppression order by 1"
+    ) == [("address", "bounce", True), ("person", "spam_report", False)]
+
+
+def test_an_unsubscribe_by_link_or_event_stops_what_is_planned_and_claimed(flow: MailFlow) -> None:
+    send(flow)
+    message_id, planned = second_message(flow, "state = 'accepted'", 2)
+    with warehouse.connect("sender") as connection:
+        claims = send_ledger.claim(connection, CAMPAIGN, "test", settings())
+    assert [claim.message_id for claim in claims] == [planned]
+    url = f"{flow.web_url}/winback/unsubscribe/{token(message_id)}"
+    page = httpx.get(url, trust_env=False, headers={"Accept-Language": "de-AT,de;q=0.9"})
+    assert (page.status_code, "Abbestellen" in page.text) == (200, True)
+    assert "Unsubscribe" in httpx.get(url, trust_env=False).text
+    # mail scanners open every link: that must change nothing
+    assert flow.warehouse.execute("select count(*) from ops.suppression") == [(0,)]
+    assert flow.states()["claimed"] == 1
+    one_click = {"List-Unsubscribe": "One-Click"}
+    for _ in range(2):
+        assert httpx.post(url, data=one_click, trust_env=False).status_code == 200
+    assert flow.warehouse.execute("select scope, reason, message_id from ops.suppression") == [
+        ("person", "unsubscribe", message_id)
+    ]
+    assert flow.states()["cancelled"] == 1
+    with warehouse.connect("sender") as connection:
+        assert send_ledger.mark_dispatching(connection, claims, settings()) == []
+    other, _ = second_message(flow, f"state = 'accepted' and message_id <> '{message_id}'", 2)
+    flow.post([event("group_unsubscribe", other)])
+    record()
+    assert flow.states()["cancelled"] == 2
+
+
+def test_unknown_or_altered_links_are_not_found(flow: MailFlow) -> None:
+    stranger = token(uuid4())
+    altered = token(flow.message()[0])[:-1] + "x"
+    for text in (stranger, altered, "x", "%00", "%ff", "a" * 5000):
+        url = f"{flow.web_url}/winback/unsubscribe/{text}"
+        assert httpx.post(url, trust_env=False).status_code == 404, text
+    assert flow.warehouse.execute("select count(*) from ops.suppression") == [(0,)]
+
+
+def test_who_objects_to_a_message_that_the_ledger_lost_is_suppressed_by_address(
+    flow: MailFlow,
+) -> None:
+    n = flow.states()["planned"]
+    _, customer_key, hashed = flow.message()
+    [(email,)] = flow.warehouse.execute(
+        "select email from pii.customers where customer_key = %s", (customer_key,)
+    )
+    assert hashed == address_hash("email", email)
+    flow.post(
+        [
+            event("spamreport", uuid4(), email=email.upper()),
+            event("bounce", "no id", email="else@example.com"),
+        ]
+    )
+    record()
+    assert flow.warehouse.execute("select address_hash, scope, reason from ops.suppression") == [
+        (hashed, "address", "spam_report")
+    ]
+    assert flow.states() == {"planned": n - 1, "cancelled": 1}
+
+
+def test_a_click_during_the_record_step_waits_instead_of_locking_it_up(flow: MailFlow) -> None:
+    send(flow)
+    message_id, planned = second_message(flow, "state = 'accepted'", 2)
+    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+    with ThreadPoolExecutor(1) as pool:
+        with warehouse.connect("sender") as connection:
+            suppression.lock(connection, [message_id])
+            click = pool.submit(unsubscribe, message_id)
+            deadline = time.monotonic() + 30
+            while flow.warehouse.execute(waiting) != [(1,)]:
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            # what the step record does next; the click must hold nothing that this needs
+            suppression.suppress(connection, [message_id], "person", "unsubscribe")
+        assert click.result(30)
+    assert flow.states()["cancelled"] == 1
+    assert flow.warehouse.execute("select count(*) from ops.suppression") == [(1,)]
+    assert planned != message_id
+
+
+def test_two_workers_with_the_same_events_do_not_wait_for_each_other_for_ever(
+    flow: MailFlow,
+) -> None:
+    send(flow)
+    rows = flow.warehouse.execute("select message_id from ops.outreach order by message_id")
+    events = [event(word, m) for (m,) in rows for word in ("delivered", "unsubscribe")]
+    for seed in range(12):
+        Random(seed).shuffle(events)  # noqa: S311 - an order, no secret
+        flow.post(events)
+    with ThreadPoolExecutor(6) as pool:
+        clicks = [
+            pool.submit(
+                httpx.post,
+                f"{flow.web_url}/winback/unsubscribe/{token(m)}",
+                trust_env=False,
+                timeout=30,
+            )
+            for (m,) in rows
+        ]
+        done = [worker.result() for worker in [pool.submit(record) for _ in range(4)]]
+    assert {click.result().status_code for click in clicks} == {200}
+    assert sum(each.total() for each in done) == len(events)
+    assert flow.states() == {"delivered": len(rows)}
+    assert {problem for _, problem, _, _ in flow.inbox()} == {None}
+    assert flow.warehouse.execute("select count(*) from ops.suppression") == [(len(rows),)]

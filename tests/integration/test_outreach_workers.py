@@ -1,0 +1,209 @@
+"""Several dispatchers, slow ones and killed ones: at most once per key, whatever happens."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.conftest import SandboxFactory, WarehouseFactory
+from tests.mail_flow import AS_OF, MailFlow, configure, mail_flow
+from winback.errors import DispatchRefused
+from winback.outreach import ledger
+from winback.outreach.dispatch import outreach
+from winback.record.events import record
+from winback.settings import PROJECT, settings
+from winback.warehouse import connection as warehouse
+
+CAMPAIGN = "welcome_back"
+SENDING = (
+    "from datetime import date; from winback.outreach.dispatch import outreach;"
+    "outreach({snapshot}, date({as_of}))"
+)
+CLAIMING = (
+    "import time; from winback.outreach import ledger; from winback.settings import settings;"
+    "from winback.warehouse.connection import connect\n"
+    "with connect('sender') as c: ledger.claim(c, 'welcome_back', 'child', settings())\n"
+    "time.sleep(600)"
+)
+
+
+@pytest.fixture(scope="module")
+def built(
+    warehouse_factory: WarehouseFactory, sandbox_factory: SandboxFactory
+) -> Iterator[MailFlow]:
+    with mail_flow(warehouse_factory, sandbox_factory) as flow:
+        yield flow
+
+
+@pytest.fixture
+def flow(built: MailFlow) -> Iterator[MailFlow]:
+    selected = built.restart()
+    assert selected.n_planned == selected.n_treated > 10
+    yield built
+    # whatever a test did: nobody got a message twice
+    assert built.sandbox.counts()["max_per_key"] <= 1
+
+
+def send(flow: MailFlow) -> dict[str, int]:
+    return dict(outreach(flow.snapshot_id, AS_OF)[CAMPAIGN])
+
+
+def n_planned(flow: MailFlow) -> int:
+    return flow.states()["planned"]
+
+
+def wait_until(is_true: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def child(code: str) -> subprocess.Popen[bytes]:
+    """A worker of its own, which a test may kill."""
+    return subprocess.Popen([sys.executable, "-c", code], env=dict(os.environ), cwd=PROJECT)
+
+
+def kill(worker: subprocess.Popen[bytes]) -> None:
+    worker.kill()
+    assert worker.wait(30) == -9, "it ended before it was killed"
+
+
+def test_a_second_dispatcher_during_a_request_takes_only_what_the_first_has_not(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(flow, monkeypatch, send_batch_size=4)
+    n, before = n_planned(flow), flow.sandbox.counts()
+    flow.sandbox.fault("hang_after_accept", seconds=3)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(send, flow)
+        wait_until(lambda: flow.sandbox.counts()["faults_met"] > before["faults_met"])
+        second = send(flow)
+        # the first is in the midst of its request still, with its claims
+        assert flow.states()["dispatching"] > 0
+        with pytest.raises(DispatchRefused, match="unknown"):
+            first.result()
+    assert second["accepted"] == n - 4
+    # what the first had claimed and not sent is free again
+    states = flow.states()
+    assert states["unknown"] + states["planned"] == 4
+    send(flow)
+    assert flow.sandbox.counts()["accepted"] - before["accepted"] == n
+
+
+def test_four_dispatchers_at_once_send_everything_once(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(flow, monkeypatch, send_batch_size=1)
+    n, before = n_planned(flow), flow.sandbox.counts()["accepted"]
+    with ThreadPoolExecutor(4) as pool:
+        results = [each.result() for each in [pool.submit(send, flow) for _ in range(4)]]
+    assert sum(result.get("accepted", 0) for result in results) == n
+    assert flow.sandbox.counts()["accepted"] - before == n
+    assert flow.states() == {"accepted": n}
+
+
+def test_a_campaign_paused_during_the_run_ends_with_the_request_under_way(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(flow, monkeypatch, send_batch_size=4, send_timeout_seconds=20)
+    n, before = n_planned(flow), flow.sandbox.counts()
+    flow.sandbox.fault("rate_limit_429", seconds=2)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(send, flow)
+        wait_until(lambda: flow.sandbox.counts()["faults_met"] > before["faults_met"])
+        flow.warehouse.execute("update ops.campaign set state = 'paused'")
+        assert running.result().get("accepted", 0) == 0
+    assert flow.states() == {"planned": n}
+
+
+def test_a_pause_counts_from_the_next_request_on_even_within_a_batch(flow: MailFlow) -> None:
+    n, before = n_planned(flow), flow.sandbox.counts()
+    # somebody pauses the campaign at the very moment at which the first request is accepted
+    flow.warehouse.execute(
+        "create function ops.pause() returns trigger language plpgsql security definer as $$"
+        " begin update ops.campaign set state = 'paused'; return null; end $$;"
+        " create trigger pause after update of state on ops.outreach for each row"
+        " when (new.state = 'accepted') execute function ops.pause()"
+    )
+    try:
+        n_accepted = send(flow)["accepted"]
+    finally:
+        flow.warehouse.execute("drop function ops.pause cascade")
+    assert 0 < n_accepted < n
+    assert flow.sandbox.counts()["requests"] == before["requests"] + 1
+    assert flow.states() == {"accepted": n_accepted, "planned": n - n_accepted}
+
+
+@pytest.mark.parametrize("mode", ["hang", "hang_after_accept"])
+def test_what_a_killed_worker_was_sending_is_unknown_and_never_sent_again(
+    flow: MailFlow, mode: str
+) -> None:
+    n, before = n_planned(flow), flow.sandbox.counts()
+    flow.sandbox.fault(mode, seconds=20)
+    as_of = f"{AS_OF.year}, {AS_OF.month}, {AS_OF.day}"
+    worker = child(SENDING.format(snapshot=flow.snapshot_id, as_of=as_of))
+    try:
+        wait_until(lambda: flow.sandbox.counts()["faults_met"] > before["faults_met"])
+    finally:
+        kill(worker)
+    n_dead = flow.states()["dispatching"]
+    assert n_dead > 0
+    assert flow.states() == {"dispatching": n_dead, "claimed": n - n_dead}
+    # nobody may touch them while the worker might live
+    assert send(flow) == {}
+    flow.end_leases()
+    assert send(flow)["accepted"] == n - n_dead
+    assert flow.states() == {"unknown": n_dead, "accepted": n - n_dead}
+    assert send(flow) == {}
+    taken = flow.sandbox.wait_for_events()["accepted"] - before["accepted"]
+    assert taken == (n - n_dead if mode == "hang" else n)
+    record()
+    assert flow.states()["unknown"] == n - taken
+
+
+def test_what_a_worker_claimed_before_it_was_killed_is_taken_over_and_sent_once(
+    flow: MailFlow,
+) -> None:
+    n, before = n_planned(flow), flow.sandbox.counts()["accepted"]
+    worker = child(CLAIMING)
+    try:
+        wait_until(lambda: flow.states()["claimed"] == n)
+    finally:
+        kill(worker)
+    assert send(flow) == {}
+    flow.end_leases()
+    assert send(flow)["accepted"] == n
+    assert flow.sandbox.counts()["accepted"] - before == n
+
+
+def test_a_worker_that_slept_past_its_lease_can_change_nothing(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+
+    config = settings()
+    with warehouse.connect("sender") as connection:
+        slow = ledger.claim(connection, CAMPAIGN, "slow", config)
+    flow.end_leases()
+    with warehouse.connect("sender") as connection:
+        # nobody has taken over yet, and still it is too late
+        assert ledger.mark_dispatching(connection, slow, config) == []
+    assert send(flow)["accepted"] == len(slow)
+    with warehouse.connect("sender") as connection:
+        assert ledger.hold(connection, slow) == []
+        assert ledger.mark_dispatching(connection, slow, config) == []
+        ledger.release(connection, slow)
+        ledger.cancel(connection, slow, "too late")
+        ledger.back_to_planned(connection, slow, "too late")
+        ledger.unknown(connection, slow, "too late")
+        ledger.accepted(connection, slow, "another")
+    assert flow.states() == {"accepted": len(slow)}
+    assert flow.warehouse.execute(
+        "select count(*) from ops.outreach where provider_message_id = 'another'"
+    ) == [(0,)]

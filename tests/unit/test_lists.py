@@ -1,0 +1,147 @@
+"""Lists for marketing: readable by their owner alone, and safe to open in a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import stat
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Warehouse
+from winback.outreach.lists import COLUMNS, write_list
+
+AS_OF = date(2026, 3, 1)
+
+
+def fill(warehouse: Warehouse, names: list[str]) -> None:
+    """A campaign with one planned message per name; the customers are called c0, c1, …."""
+    [(snapshot,)] = warehouse.execute(
+        "insert into ops.snapshot (as_of, purpose, dataset) values (%s, 'live', 'shop')"
+        " returning snapshot_id",
+        (AS_OF,),
+    )
+    warehouse.execute("insert into ops.campaign (campaign_id, definition) values ('spring', '{}')")
+    for n, name in enumerate(names):
+        key = f"c{n}"
+        warehouse.execute(
+            "insert into raw.customers (customer_key, locale, registered_at, snapshot_id)"
+            " values (%s, 'de_DE', now(), %s)",
+            (key, snapshot),
+        )
+        warehouse.execute(
+            "insert into pii.customers (customer_key, email, first_name) values (%s, %s, %s)",
+            (key, f"{key}@example.com", name),
+        )
+        warehouse.execute(
+            "insert into ops.assignment (campaign_id, lapse_id, customer_key, snapshot_id, as_of,"
+            " occasion, occasion_date, arm, stratum, customer_state, window_starts_at, window_days)"
+            " values ('spring', %s, %s, %s, %s, 'last_purchase', '2025-05-01', 'treated', 'high',"
+            " 'inactive', now(), 60)",
+            (key, key, snapshot, AS_OF),
+        )
+        warehouse.execute(
+            "insert into ops.outreach (campaign_id, lapse_id, step, channel, customer_key,"
+            " address_hash, snapshot_id, as_of, template)"
+            " values ('spring', %s, 1, 'email', %s, %s, %s, %s, 'spring')",
+            (key, key, f"hash {key}", snapshot, AS_OF),
+        )
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+NAMES = {
+    "Anna": "Anna",
+    "=1+1": "'=1+1",
+    "+49 30": "'+49 30",
+    "-2": "'-2",
+    "@SUM(A1)": "'@SUM(A1)",
+    "\t=1": "'\t'=1",
+    "\r=1": "'\r'=1",
+    "\n=1": "'\n'=1",
+    "  =1": "'  =1",
+    "\uff1d1": "'\uff1d1",
+    # with another separator, or in a text import, a cell begins here
+    "Anna;=cmd|'/c calc'!A1": "Anna;'=cmd|'/c calc'!A1",
+    "Anna,@x": "Anna,'@x",
+    "Anna\n+1": "Anna\n'+1",
+    'Anna","=1': 'Anna","=1',
+    "Anne-Marie": "Anne-Marie",
+    "O'Neill; jun.": "O'Neill; jun.",
+    "Jürgen": "Jürgen",
+}
+
+
+def test_no_cell_is_a_formula_and_nothing_breaks_out_of_its_cell(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    fill(warehouse, list(NAMES))
+    path, n_people = write_list(tmp_path / "lists", "spring", AS_OF)
+    assert (path, n_people) == (tmp_path / "lists" / "2026-03-01" / "spring.csv", len(NAMES))
+    rows = {row["customer_key"]: row for row in read(path)}
+    assert len(rows) == len(NAMES)
+    for n, written in enumerate(NAMES.values()):
+        row = rows[f"c{n}"]
+        assert list(row) == list(COLUMNS)
+        assert row["first_name"] == written
+        assert (row["email"], row["last_purchase_date"]) == (f"c{n}@example.com", "2025-05-01")
+        assert row["message_state"] == "planned"
+
+
+def test_only_its_owner_can_read_a_list(
+    warehouse: Warehouse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import os
+
+    fill(warehouse, ["Anna"])
+    before = os.umask(0)
+    try:
+        path, _ = write_list(tmp_path / "lists", "spring", AS_OF)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "lists").stat().st_mode) == 0o700
+
+
+def test_whoever_objected_leaves_the_list(warehouse: Warehouse, tmp_path: Path) -> None:
+    fill(warehouse, ["Anna", "Ben", "Cleo", "Dora"])
+    assert write_list(tmp_path, "spring", AS_OF)[1] == 4
+    warehouse.execute(
+        "insert into ops.suppression (address_hash, customer_key, scope, reason) values"
+        " ('hash c0', null, 'address', 'bounce'), ('x', 'c1', 'person', 'objection'),"
+        # an address of c3's that is not in use any more
+        " ('y', 'c3', 'address', 'bounce')"
+    )
+    warehouse.execute("update ops.outreach set state = 'cancelled' where customer_key = 'c2'")
+    path, n_people = write_list(tmp_path, "spring", AS_OF)
+    assert n_people == 1
+    assert [row["first_name"] for row in read(path)] == ["Dora"]
+    assert "Anna" not in path.read_text(encoding="utf-8")
+
+
+def test_a_list_that_can_not_be_finished_leaves_the_old_one_and_no_rest(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    fill(warehouse, ["Anna"])
+    path, _ = write_list(tmp_path, "spring", AS_OF)
+    before = path.read_bytes()
+    path.unlink()
+    path.mkdir()
+    (path / "in the way").touch()
+    with pytest.raises(OSError, match="directory"):
+        write_list(tmp_path, "spring", AS_OF)
+    assert [each.name for each in path.parent.iterdir()] == ["spring.csv"]
+    (path / "in the way").unlink()
+    path.rmdir()
+    assert write_list(tmp_path, "spring", AS_OF)[0].read_bytes() == before
+
+
+def test_nobody_to_write_to_is_an_empty_list(warehouse: Warehouse, tmp_path: Path) -> None:
+    path, n_people = write_list(tmp_path, "spring", AS_OF)
+    assert n_people == 0
+    assert path.read_text(encoding="utf-8").strip() == ",".join(COLUMNS)
