@@ -43,6 +43,26 @@ def check() -> None:
         raise SourceError(f"mend the source of {', '.join(faulty)}, then check again")
 
 
+@app.command("list", short_help="Say of every feed how fresh it is and what was left out.")
+def show_feeds() -> None:
+    """Show what the warehouse holds of each feed: rows, newest fact, and the share in quarantine.
+
+    The same stands in marts.rpt_feeds for BI tools.
+    """
+    from winback.server import warehouse_query
+
+    out.print(warehouse_query.as_table(warehouse_query.ask(_FEEDS)))
+
+
+_FEEDS = """
+select feed, case when is_present then coalesce(source, '') else 'not mapped' end
+    || case when is_made_up then ' (made up)' else '' end as source,
+    n_rows as rows, newest_event_at::date as newest, loaded_at::timestamp(0) as loaded,
+    round(quarantined_pct, 2) as "quarantined %"
+from marts.rpt_feeds order by is_present desc, feed
+"""
+
+
 def _show(found: FeedCheck) -> None:
     feed = found.mapping.feed
     out.print(Text(f"\n{feed.name}", style="bold"), Text(f"from {found.mapping.source}"))

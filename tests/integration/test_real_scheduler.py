@@ -73,6 +73,11 @@ def test_the_command_answers_questions(live: LiveInstance) -> None:
     asked = live.winback("sql", "select state, count(*) from marts.fct_customer_states group by 1")
     assert asked.returncode == 0
     assert "sleeping" in asked.stdout
+    feeds = live.winback("sources", "list")
+    assert feeds.returncode == 0, feeds.stderr
+    rows = {line.split("│")[1].strip(): line for line in feeds.stdout.splitlines() if "│" in line}
+    assert "orders.csv" in rows["orders"]
+    assert "not mapped" in rows["order_lines"]
     refused = live.winback("sql", "select * from pii.customers")
     assert refused.returncode == 1
     assert refused.stderr.strip().splitlines() == [refused.stderr.strip()]

@@ -89,3 +89,8 @@ def test_connections_come_from_airflows_variables(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AIRFLOW_CONN_SHOP", "postgresql://x")
     assert connection_from_environment("shop") == "postgresql://x"
     assert connection_from_environment("other") is None
+
+
+def test_an_empty_folder_is_not_the_project(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="sets home to nothing: write a folder, or unset it"):
+        load(environ={"WINBACK_HOME": ""})
