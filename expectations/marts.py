@@ -65,6 +65,7 @@ def subjects(snapshot_id: int, as_of: date, suffix: str) -> list[Subject]:
                     ),
                 )
             ],
+            may_be_empty=True,
         ),
         Subject(
             "candidates",

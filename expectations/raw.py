@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date
 from typing import Any
 
 import great_expectations.expectations as gxe
 
 from winback.extract.feeds import FEEDS
 from winback.gate import Subject
-from winback.settings import settings
+from winback.settings import Settings, settings
 
 
 def subjects(snapshot_id: int, as_of: date, suffix: str) -> list[Subject]:
@@ -21,27 +21,10 @@ def subjects(snapshot_id: int, as_of: date, suffix: str) -> list[Subject]:
         suffix: Not used: raw tables are the same for every date.
     """
     config = settings()
-    known_until = config.as_of_at(as_of)
     return [
         _extraction(snapshot_id, config.max_quarantined_pct),
-        _orders(known_until),
-        Subject(
-            "raw.orders without a customer",
-            "select count(*) as n_orders from raw.orders"
-            " left join raw.customers using (customer_key)"
-            " where raw.customers.customer_key is null",
-            [
-                gxe.ExpectColumnMaxToBeBetween(
-                    column="n_orders",
-                    max_value=0,
-                    meta=_meta(
-                        "An order of an unknown customer means that the customers feed is"
-                        " incomplete: people would be missing from every list.",
-                        "requirement A1, one complete history",
-                    ),
-                )
-            ],
-        ),
+        _orders(as_of, config),
+        _orphans(config.max_orphaned_orders_pct),
     ]
 
 
@@ -75,20 +58,40 @@ def _extraction(snapshot_id: int, max_quarantined_pct: float) -> Subject:
     )
 
 
-def _orders(known_until: datetime) -> Subject:
-    oldest = known_until - timedelta(days=FEEDS["orders"].freshness_days or 0)
+def _orphans(max_orphaned_orders_pct: float) -> Subject:
     return Subject(
-        "raw.orders",
-        "select extract(epoch from ordered_at) / 86400 as ordered_day, amount_cents, currency"
-        f" from raw.orders where ordered_at < '{known_until.isoformat()}'",
+        "orders without a customer",
+        "select round(100.0 * count(*) filter (where c.customer_key is null)"
+        " / nullif(count(*), 0), 2) as orphaned_pct"
+        " from raw.orders as o left join raw.customers as c using (customer_key)",
         [
             gxe.ExpectColumnMaxToBeBetween(
-                column="ordered_day",
-                min_value=oldest.timestamp() / 86400,
+                column="orphaned_pct",
+                max_value=max_orphaned_orders_pct,
                 meta=_meta(
-                    "The newest order (in days since 1970) is older than the feed may be: customers"
-                    " would look lost only because their orders have not arrived.",
-                    "plugins/winback/extract/feeds.py, freshness_days",
+                    "So many orders of unknown customers mean that the customers feed is"
+                    " incomplete, or that its rows are in quarantine: people would be missing.",
+                    "setting max_orphaned_orders_pct",
+                ),
+            )
+        ],
+    )
+
+
+def _orders(as_of: date, config: Settings) -> Subject:
+    return Subject(
+        "raw.orders",
+        f"select '{as_of}'::date - (ordered_at at time zone '{config.business_timezone}')::date"
+        " as age_days, amount_cents, currency"
+        f" from raw.orders where ordered_at < '{config.as_of_at(as_of).isoformat()}'",
+        [
+            gxe.ExpectColumnMinToBeBetween(
+                column="age_days",
+                max_value=config.max_order_age_days,
+                meta=_meta(
+                    "The newest order is too many days old: customers would look lost only because"
+                    " their orders have not arrived.",
+                    "setting max_order_age_days",
                 ),
             ),
             gxe.ExpectColumnValuesToBeBetween(

@@ -190,6 +190,9 @@ app.add_typer(sources_cli.app, name="sources", rich_help_panel=_DAILY)
 def sql(
     statement: Annotated[str, typer.Argument(metavar='"SELECT …"', help="One statement.")],
     csv: Annotated[bool, typer.Option("--csv", help="Comma-separated, for a file.")] = False,
+    owner: Annotated[
+        bool, typer.Option("--owner", help="As the warehouse's owner: sees and may change all.")
+    ] = False,
 ) -> None:
     """Run one query as the role winback_bi: it reads the marts, sees no personal data, and
     changes nothing. Works while winback is down, too.
@@ -200,7 +203,7 @@ def sql(
     """
     from winback.server import warehouse_query
 
-    result = warehouse_query.ask(statement)
+    result = warehouse_query.ask(statement, as_owner=owner)
     if csv:
         sys.stdout.write(warehouse_query.as_csv(result))
     elif result.columns:

@@ -28,11 +28,13 @@ class Subject:
         name: What it is called in results, such as `raw.orders`.
         query: The rows it consists of.
         expectations: Great Expectations objects; each carries meta `why` and `source`.
+        may_be_empty: Whether no rows are fine; only where that can really happen.
     """
 
     name: str
     query: str
     expectations: Sequence[Any]
+    may_be_empty: bool = False
 
 
 @dataclass(frozen=True)
@@ -107,19 +109,12 @@ def judge(subjects: Sequence[Subject], url: str) -> list[Finding]:
             continue
         asset = tables.add_query_asset(subject.name, query=subject.query)
         batch = asset.add_batch_definition_whole_table("all").get_batch()
-        suite = gx.ExpectationSuite(
-            subject.name,
-            expectations=[
-                ExpectTableRowCountToBeBetween(
-                    min_value=1,
-                    meta={
-                        "why": "No rows would make every other check a success.",
-                        "source": "plugins/winback/gate.py",
-                    },
-                ),
-                *subject.expectations,
-            ],
-        )
+        expectations = list(subject.expectations)
+        if not subject.may_be_empty:
+            why = "No rows would make every other check a success."
+            meta = {"why": why, "source": "plugins/winback/gate.py"}
+            expectations.insert(0, ExpectTableRowCountToBeBetween(min_value=1, meta=meta))
+        suite = gx.ExpectationSuite(subject.name, expectations=expectations)
         result = batch.validate(suite, result_format="BASIC")
         findings += [_finding(subject.name, each) for each in result.results]
     return findings or [_empty_suite("the suite")]

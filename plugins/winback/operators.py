@@ -82,8 +82,11 @@ def extract(**context: Any) -> list[Snapshot]:
     from winback.extract.snapshot import extract as run
     from winback.extract.snapshot import purpose_of
 
+    run_type = str(context["dag_run"].run_type)
+    if not settings().dataset and run_type.endswith("scheduled"):
+        raise AirflowSkipException("no dataset is chosen yet: see README.md, connect your own data")
     as_of = as_of_of(context)
-    purpose = purpose_of(as_of, is_backfill=str(context["dag_run"].run_type).endswith("backfill"))
+    purpose = purpose_of(as_of, is_backfill=run_type.endswith("backfill"))
     return [{"snapshot_id": run(as_of, purpose), "as_of": as_of.isoformat(), "purpose": purpose}]
 
 

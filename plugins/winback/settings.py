@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
+from winback import strict_yaml
 from winback.errors import SettingsError
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -47,9 +48,12 @@ class Settings:
     inactive_days: int = _setting(180, "one-time buyers lapse after this; the six-month list")
     lapse_multiplier: float = _setting(1.75, "lapsed beyond this many personal 90 % gaps")
     recovery_window_days: int = _setting(60, "a purchase this long after dispatch is a recovery")
+    contact_pause_days: int = _setting(14, "after one campaign wrote, others keep quiet")
     consent_unused_months: int = _setting(24, "consent not used for this long counts as lapsed")
 
     max_quarantined_pct: float = _setting(2.0, "more bad rows than this stop the run")
+    max_order_age_days: int = _setting(7, "an older newest order means that orders are missing")
+    max_orphaned_orders_pct: float = _setting(2.0, "orders of customers that nobody knows")
     max_candidates_pct: float = _setting(95.0, "a larger share of customers is a data fault")
 
     sender_name: str = _setting("", "the company that writes, as the law wants it named")
@@ -155,7 +159,7 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
     if not path.exists():
         return {}
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = strict_yaml.load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise SettingsError(f"{path} is not valid YAML: {error}") from error
     if content is None:

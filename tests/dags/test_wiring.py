@@ -21,8 +21,9 @@ from airflow.utils.session import create_session
 with create_session() as session:
     session.merge(DagBundleModel(name="tests"))
 sync_bag_to_db(bag, "tests", None)
-run = bag.dags[sys.argv[2]].test(run_conf={"as_of": sys.argv[3]})
-print("STATE", run.state, {ti.task_id: str(ti.state) for ti in run.get_task_instances()})
+for as_of in sys.argv[3:]:
+    run = bag.dags[sys.argv[2]].test(run_conf={"as_of": as_of})
+    print("STATE", run.state, {ti.task_id: str(ti.state) for ti in run.get_task_instances()})
 """
 
 
@@ -69,8 +70,8 @@ def test_an_older_date_after_a_newer_one_is_a_backfill(
     older = AS_OF - timedelta(days=240)
     shop.buy("lapsed-00", 241)
     shop.write()
-    for as_of in (AS_OF, older):
-        airflow_python("-c", _RUN, "dags/winback_ingest.py", "winback_ingest", str(as_of))
+    dates = [str(AS_OF), str(older)]
+    airflow_python("-c", _RUN, "dags/winback_ingest.py", "winback_ingest", *dates)
     assert warehouse.execute("select as_of, purpose from ops.snapshot order by 1") == [
         (older, "backfill"),
         (AS_OF, "live"),

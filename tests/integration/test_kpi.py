@@ -11,7 +11,9 @@ import pytest
 from tests.conftest import Warehouse, WarehouseFactory
 from tests.flow import up_to_gate, up_to_select
 from tests.small_shop import SmallShop, small_shop
+from winback.errors import GateFailed
 from winback.extract.snapshot import extract
+from winback.gate import run_gate
 from winback.kpi.snapshot import write_snapshots
 
 AS_OF = date(2025, 3, 1)
@@ -33,6 +35,11 @@ def measured(warehouse_factory: WarehouseFactory) -> Iterator[tuple[Warehouse, S
         warehouse.execute("update ops.outreach set state = 'accepted', accepted_at = now()")
         write_snapshots(AS_OF)
         yield warehouse, shop
+
+
+def take_in(as_of: date) -> None:
+    """Extracts and judges, without building models."""
+    run_gate("raw", extract(as_of, "live"), as_of)
 
 
 def buy(warehouse: Warehouse, shop: SmallShop, name: str, day: date) -> None:
@@ -73,7 +80,7 @@ def test_the_window_begins_after_the_date_and_ends_with_its_last_day(
     ):
         buy(warehouse, shop, name, day)
     buy(warehouse, shop, "active-00", CLOSED - timedelta(days=1))
-    extract(CLOSED + timedelta(days=1), "live")
+    take_in(CLOSED + timedelta(days=1))
     write_snapshots(CLOSED)
     # the day itself is too early, the 61st day too late
     [(is_closed, recovered, naive)] = warehouse.execute(
@@ -100,7 +107,7 @@ def test_late_data_makes_a_new_revision_and_keeps_the_old_one(
         (AS_OF,),
     )
     buy(warehouse, shop, customer.split("@")[0], AS_OF + timedelta(days=58))
-    extract(CLOSED + timedelta(days=1), "live")
+    take_in(CLOSED + timedelta(days=1))
     assert write_snapshots(CLOSED) > 0
     assert warehouse.execute(ALL.format("revision, n_recovered_treated", CLOSED)) == [(2, 3)]
     assert warehouse.execute(
@@ -115,13 +122,91 @@ def test_late_data_makes_a_new_revision_and_keeps_the_old_one(
 def test_candidates_always_add_up(measured: tuple[Warehouse, SmallShop]) -> None:
     warehouse, _ = measured
     rows = warehouse.execute(
-        "select as_of, sum(n_candidates) filter (where segment <> 'all'),"
+        "select as_of, sum(n_candidates) filter (where segment not in ('all', 'all_cohorts')),"
         " sum(n_candidates) filter (where segment = 'all'),"
         " sum(n_excluded + n_holdout + n_treated) filter (where segment = 'all')"
         " from marts.rpt_kpi_daily group by 1"
     )
     assert len(rows) == 62
     assert all(by_tier == whole == parts == 100 for _, by_tier, whole, parts in rows)
+
+
+def test_nothing_is_measured_from_a_batch_that_its_gate_refused(
+    measured: tuple[Warehouse, SmallShop],
+) -> None:
+    warehouse, _ = measured
+    before = warehouse.execute("select count(*) from ops.kpi_snapshot")
+    snapshot_id = extract(CLOSED + timedelta(days=2), "live")
+    with pytest.raises(
+        GateFailed, match="has not been judged yet by gate raw: nothing is measured"
+    ):
+        write_snapshots(CLOSED + timedelta(days=2))
+    warehouse.configure(max_order_age_days=1)
+    with pytest.raises(GateFailed, match="age_days"):
+        run_gate("raw", snapshot_id, CLOSED + timedelta(days=2))
+    with pytest.raises(GateFailed, match="was refused by gate raw"):
+        write_snapshots(CLOSED + timedelta(days=2))
+    assert warehouse.execute("select count(*) from ops.kpi_snapshot") == before
+    warehouse.configure(max_order_age_days=7)
+    run_gate("raw", snapshot_id, CLOSED + timedelta(days=2))
+    assert write_snapshots(CLOSED + timedelta(days=2)) > 0
+
+
+def test_small_cohorts_add_up_once_their_windows_are_closed(warehouse: Warehouse) -> None:
+    """A hundred days of five people each: no cohort says anything, all of them together do."""
+    shop = small_shop(warehouse.data, AS_OF)
+    warehouse.configure(sources=shop.write(), dataset="shop", replay=True)
+    take_in(AS_OF + timedelta(days=1))
+    warehouse.execute("insert into ops.campaign (campaign_id, definition) values ('c', '{}')")
+    warehouse.execute(
+        "insert into ops.assignment (campaign_id, lapse_id, customer_key, snapshot_id, as_of,"
+        " occasion, occasion_date, arm, stratum, customer_state, window_starts_at,"
+        " window_ends_at, window_days)"
+        " select 'c', day || ' ' || n, md5(day || ' ' || n), 1, first + day, 'last_purchase',"
+        " first,"
+        " case when n <= 4 then 'treated' else 'holdout' end, 'low', 'sleeping',"
+        " first + day, first + day + 60, 60"
+        " from generate_series(0, 99) as day, generate_series(1, 5) as n,"
+        " (select date '2024-01-01' as first) as first"
+    )
+    # one of the treated of every day comes back, nobody of the holdout
+    warehouse.execute(
+        "insert into raw.orders (order_id, customer_key, ordered_at, amount_cents, currency,"
+        " snapshot_id) select lapse_id, customer_key, window_ends_at, 100, 'EUR', 1"
+        " from ops.assignment where lapse_id like '% 1'"
+    )
+    write_snapshots(AS_OF)
+    rows = warehouse.execute(
+        "select segment, n_treated, n_holdout, n_recovered_treated, incremental_pct, reading"
+        f" from ops.kpi_snapshot where as_of = '{AS_OF}' and segment like 'all%'"
+    )
+    each = [row for row in rows if row[0] == "all"]
+    [whole] = [row for row in rows if row[0] == "all_cohorts"]
+    assert len(each) == 100
+    assert {reading for *_, reading in each} == {"too few: fewer than 10 buyers expected in an arm"}
+    assert whole[1:4] == (400, 100, 100)
+    assert float(whole[4]) == 25.0
+    assert whole[5] == "more came back than would have by themselves"
+
+
+def test_the_sixtieth_day_counts_when_the_clock_changes(warehouse: Warehouse) -> None:
+    as_of = date(2024, 10, 1)
+    shop = small_shop(warehouse.data, as_of, n_lapsed=10)
+    for n in range(10):
+        shop.buy(f"lapsed-{n:02}", -60)
+    warehouse.configure(
+        sources=shop.write(), dataset="shop", replay=True, max_candidates_pct=100,
+        business_timezone="Europe/Berlin",
+    )  # fmt: skip
+    up_to_select(as_of)
+    shop.buy("active-00", -61)
+    shop.write()
+    take_in(as_of + timedelta(days=62))
+    write_snapshots(as_of + timedelta(days=61))
+    assert warehouse.execute(
+        "select n_treated + n_holdout, n_recovered_treated + n_recovered_holdout"
+        " from ops.kpi_snapshot where segment = 'all' and is_window_closed"
+    ) == [(10, 10)]
 
 
 def test_customers_are_counted_as_by_hand(warehouse: Warehouse) -> None:

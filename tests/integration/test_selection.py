@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Warehouse
+from tests.conftest import PROJECT, Warehouse
 from tests.flow import up_to_gate, up_to_select
 from tests.small_shop import SmallShop, small_shop
 from winback.errors import CampaignError, DispatchRefused, SourceError
@@ -129,6 +130,41 @@ def test_a_new_lapse_after_a_return_is_planned_anew(warehouse: Warehouse, shop: 
     )
     assert len(again) > 5
     assert second.n_planned == second.n_treated
+
+
+def test_a_corrected_order_does_not_draw_the_same_silence_again(
+    warehouse: Warehouse, shop: SmallShop
+) -> None:
+    """A late order names every lapse anew; holdouts stay alone, and nobody is counted twice."""
+    _, [first] = up_to_select(AS_OF)
+    assert first.n_holdout >= 3
+    for n in range(20):
+        shop.buy(f"lapsed-{n:02}", 249 + n)
+    shop.write()
+    _, [second] = up_to_select(AS_OF + timedelta(days=1))
+    assert (second.n_holdout, second.n_treated) == (0, 0)
+    assert second.n_excluded == first.n_holdout + first.n_treated
+    assert set(reasons(warehouse).values()) == {"drawn_under_another_lapse"}
+
+
+def test_two_campaigns_do_not_write_to_the_same_person(
+    warehouse: Warehouse, shop: SmallShop, tmp_path: Path
+) -> None:
+    folder = tmp_path / "campaigns"
+    shutil.copytree(PROJECT / "campaigns", folder)
+    shutil.copy(folder / "welcome_back.yaml", folder / "a_second_one.yaml")
+    warehouse.configure(campaigns=folder)
+    _, [earlier, later] = up_to_select(AS_OF)
+    assert (earlier.campaign, later.campaign) == ("a_second_one", "welcome_back")
+    assert earlier.n_treated + earlier.n_holdout == 20
+    assert later.n_treated + later.n_holdout == 0
+    told = warehouse.execute(
+        "select reason, count(*)::int from ops.assignment where arm = 'excluded' group by 1"
+    )
+    assert dict(told) == {
+        "contacted_by_another_campaign": earlier.n_treated,
+        "holdout_of_another_campaign": earlier.n_holdout,
+    }
 
 
 def test_nothing_is_selected_from_a_backfill_an_older_date_or_an_ungated_snapshot(

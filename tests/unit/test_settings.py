@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 
 from winback.errors import SettingsError
 from winback.settings import PROJECT, Settings, connection_from_environment, load
@@ -18,7 +19,8 @@ def write(home: Path, text: str) -> dict[str, str]:
 
 def test_first_found_wins(tmp_path: Path) -> None:
     environ = write(tmp_path, "inactive_days: 200\ndataset: shop\n")
-    assert load(environ={}).sender_name == "Example Record Shop", "config/winback.yaml"
+    configured = yaml.safe_load((PROJECT / "config" / "winback.yaml").read_text())
+    assert load(environ={}).sender_name == configured["sender_name"] != ""
     assert load(environ=environ).dataset == "shop"
     environ["WINBACK_DATASET"] = "other"
     assert load(environ=environ).dataset == "other"

@@ -43,13 +43,12 @@ def reference() -> str:
 
 def _section(feed: Feed) -> str:
     need = "required" if feed.is_required else "optional"
-    age = f"; at most {feed.freshness_days} days old" if feed.freshness_days is not None else ""
     rows = "\n".join(_row(column) for column in feed.columns)
     return (
         f"## {feed.name} ({need})\n\n"
         f"{feed.doc}\n\n"
         f"Key: {', '.join(f'`{name}`' for name in feed.key)}. "
-        f"Known since: `{feed.event_time}`{age}.\n\n"
+        f"Known since: `{feed.event_time}`.\n\n"
         "| column | what it is | type | |\n"
         "|---|---|---|---|\n"
         f"{rows}\n"

@@ -64,7 +64,6 @@ class Feed:
         event_time: The column that says since when the fact is known.
         columns: All columns in order.
         is_required: Without it winback does not run; other feeds switch features on.
-        freshness_days: The newest fact may be this old before the gate stops; None: any age.
     """
 
     name: str
@@ -73,7 +72,6 @@ class Feed:
     event_time: str
     columns: tuple[Column, ...]
     is_required: bool = False
-    freshness_days: int | None = None
 
     def column(self, name: str) -> Column:
         """The declaration of one column."""
@@ -112,7 +110,6 @@ ORDERS = Feed(
     key=("order_id",),
     event_time="ordered_at",
     is_required=True,
-    freshness_days=7,
     columns=(
         _ORDER_ID,
         _CUSTOMER,

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from winback import strict_yaml
 from winback.errors import DeclarationError
 from winback.extract.column_mapping import ColumnMapping, names, read_column, refuse_unknown
 from winback.extract.feeds import FEEDS, Feed
@@ -99,7 +100,7 @@ def read_dataset(path: Path, name: str, data: Path) -> Dataset:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = strict_yaml.load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise DeclarationError(f"{path} does not exist: write it, see docs/sources.md") from error
     except (OSError, UnicodeDecodeError) as error:

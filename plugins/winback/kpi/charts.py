@@ -11,7 +11,8 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-TEAL, AMBER, GREY, RED = "#0f766e", "#d97706", "#9aa5a3", "#b91c1c"
+TEAL, AMBER, GREY, LIGHT = "#0f766e", "#d97706", "#9aa5a3", "#dfe3e1"
+ARMS = ("treated", "holdout", "excluded", "in no campaign")
 STATES = ("active", "at_risk", "sleeping", "inactive", "returned")
 Rows = Sequence[dict[str, Any]]
 
@@ -53,7 +54,8 @@ def naive_beside_incremental(cohorts: Rows) -> dict[str, Any]:
     closed = [row for row in cohorts if row["incremental_pct"] is not None]
     rows = []
     for row in closed:
-        cohort = f"{row['campaign_id']} {row['cohort']}"
+        is_pooled = row["segment"] == "all_cohorts"
+        cohort = f"{row['campaign_id']} {'all closed' if is_pooled else row['cohort']}"
         naive, effect = row["naive_pct"], row["incremental_pct"]
         if naive is not None:
             rows.append((cohort, "naive: all who came back", naive, naive, naive))
@@ -111,16 +113,14 @@ def candidates_by_state(counts: Rows) -> dict[str, Any]:
             color=alt.Color(
                 "arm:N",
                 title=None,
-                sort=["treated", "holdout", "excluded"],
+                sort=list(ARMS),
                 legend=alt.Legend(orient="top"),
-                scale=alt.Scale(
-                    domain=["treated", "holdout", "excluded"], range=[TEAL, AMBER, GREY]
-                ),
+                scale=alt.Scale(domain=list(ARMS), range=[TEAL, AMBER, GREY, LIGHT]),
             ),
             order=alt.Order("order:Q"),
             tooltip=["state", "arm", alt.Tooltip("n:Q", format=",")],
         )
-        .transform_calculate(order="indexof(['treated', 'holdout', 'excluded'], datum.arm)")
+        .transform_calculate(order=f"indexof({list(ARMS)}, datum.arm)")
     )
     return _finished(chart, 110)
 

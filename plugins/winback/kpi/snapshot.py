@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from winback.errors import GateFailed
 from winback.kpi.customer_counts import write_customer_counts
 from winback.kpi.incremental import Stratum, stratified_newcombe
 from winback.kpi.reading import reading
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 # late orders of this many days back still become a revision by themselves
 REVISED_DAYS = 7
 ALL = "all"
+# everybody whose window is closed, whatever the cohort; only so do small daily cohorts add up
+ALL_COHORTS = "all_cohorts"
 COUNTS = (
     "n_excluded", "n_holdout", "n_treated", "n_accepted", "n_delivered", "n_bounced",
     "n_unsubscribed", "n_unknown",
@@ -43,9 +46,14 @@ def write_snapshots(as_of: date) -> int:
 
     Returns:
         How many rows were new or changed.
+
+    Raises:
+        GateFailed: The newest batch was refused by its gate, or not judged yet: what it brought
+            stands in the raw tables, so nothing can be measured until it is mended.
     """
     config = settings()
     with warehouse.connect("sender") as connection:
+        _require_passed_batch(connection)
         connection.execute("select pg_advisory_xact_lock(hashtextextended('kpi', 1))")
         days = _days(connection, as_of)
         n_rows = write_customer_counts(connection, days, config)
@@ -53,6 +61,21 @@ def write_snapshots(as_of: date) -> int:
             n_rows += _write_revision(connection, row)
     log.info("kpi: %s days up to %s, %s rows new or changed", len(days), as_of, n_rows)
     return n_rows
+
+
+def _require_passed_batch(connection: psycopg.Connection) -> None:
+    row = connection.execute(
+        "select s.snapshot_id, s.as_of, g.is_passed from ops.snapshot as s"
+        " left join ops.gate_run as g on g.snapshot_id = s.snapshot_id and g.gate = 'raw'"
+        " where s.completed_at is not null"
+        " order by s.snapshot_id desc, g.gate_run_id desc limit 1"
+    ).fetchone()
+    if row is not None and not row[2]:
+        said = "was refused by" if row[2] is False else "has not been judged yet by"
+        raise GateFailed(
+            f"snapshot {row[0]} of {row[1]} {said} gate raw: nothing is measured from it;"
+            " mend the data and run winback_ingest again, then winback_kpi"
+        )
 
 
 def _days(connection: psycopg.Connection, as_of: date) -> list[date]:
@@ -83,13 +106,13 @@ with told as (
 outcome as materialized (
     select
         a.campaign_id, a.as_of as cohort, a.stratum, a.arm,
-        a.window_starts_at + make_interval(hours => 24 * a.window_days) as window_ends_at,
+        a.window_ends_at, a.as_of + a.window_days as closes_on,
         told.state, told.accepted_at, coalesce(told.has_unsubscribed, false) as has_unsubscribed,
         (
             select min(p.ordered_at) from raw.orders as p
             where p.customer_key = a.customer_key
                 and p.ordered_at > a.window_starts_at
-                and p.ordered_at <= a.window_starts_at + make_interval(hours => 24 * a.window_days)
+                and p.ordered_at <= a.window_ends_at
         ) as recovered_at
     from ops.assignment as a
     left join told
@@ -99,7 +122,7 @@ outcome as materialized (
 select
     day.as_of, o.campaign_id, o.cohort, o.stratum,
     bool_and(o.window_ends_at < day.known_until) as is_window_closed,
-    max(o.window_ends_at) as window_ends_at,
+    max(o.closes_on) as closes_on,
     count(*) filter (where o.arm = 'excluded') as n_excluded,
     count(*) filter (where o.arm = 'holdout') as n_holdout,
     count(*) filter (where o.arm = 'treated') as n_treated,
@@ -132,10 +155,17 @@ def _figures(
         row = dict(zip(names, values, strict=True))
         cohorts[row["as_of"], row["campaign_id"], row["cohort"]].append(row)
     rows = []
+    closed: dict[tuple[date, str], list[dict[str, Any]]] = defaultdict(list)
     for (as_of, campaign, cohort), strata in cohorts.items():
+        if all(each["is_window_closed"] for each in strata):
+            closed[as_of, campaign] += strata
         key = {"as_of": as_of, "campaign_id": campaign, "cohort": cohort}
         rows.append(key | {"segment": ALL} | _measure(strata))
         rows += [key | {"segment": each["stratum"]} | _measure([each]) for each in strata]
+    for (as_of, campaign), strata in closed.items():
+        first = min(each["cohort"] for each in strata)
+        key = {"as_of": as_of, "campaign_id": campaign, "cohort": first}
+        rows.append(key | {"segment": ALL_COHORTS} | _measure(strata))
     return rows
 
 
@@ -168,7 +198,7 @@ def _measure(strata: list[dict[str, Any]]) -> dict[str, Any]:
             "incremental_low_pct": round(100 * effect.low, 4),
             "incremental_high_pct": round(100 * effect.high, 4),
         }
-    closes_on = max(row["window_ends_at"] for row in strata).date()
+    closes_on = max(row["closes_on"] for row in strata)
     return figures | {"reading": reading(counts, effect, is_closed, closes_on)}
 
 

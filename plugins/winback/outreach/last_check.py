@@ -74,7 +74,7 @@ from claimed
 inner join ops.eligibility(
     (select array_agg(customer_key order by asked_at) from claimed),
     (select array_agg(silent_until order by asked_at) from claimed),
-    %(campaign)s, 'email', %(as_of)s, %(known_until)s, %(months)s
+    %(campaign)s, 'email', %(as_of)s, %(known_until)s, %(months)s, %(pause)s
 ) as verdict using (asked_at)
 left join pii.customers as person on person.customer_key = claimed.customer_key
 left join raw.customers as customers on customers.customer_key = claimed.customer_key
@@ -119,6 +119,7 @@ def check(
         # bought this morning is not written to. Only a replay has to pretend not to know.
         "known_until": config.as_of_at(as_of) if config.replay else datetime.now(UTC),
         "months": config.consent_unused_months,
+        "pause": config.contact_pause_days,
         "zone": config.business_timezone,
     }
     checked = []

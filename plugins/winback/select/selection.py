@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 
 import psycopg
@@ -37,8 +37,24 @@ from audience
 inner join ops.eligibility(
     (select array_agg(customer_key order by customer_key) from audience),
     (select array_agg(last_ordered_at order by customer_key) from audience),
-    %(campaign)s, %(channel)s, %(as_of)s, %(known_until)s, %(consent_unused_months)s
+    %(campaign)s, %(channel)s, %(as_of)s, %(known_until)s, %(consent_unused_months)s,
+    %(contact_pause_days)s
 ) as verdict using (customer_key)
+"""
+
+# A late or corrected order gives the same silence another name. Whoever was drawn for it keeps the
+# arm: a holdout must not be written to, and whoever was written to is no holdout.
+_SAME_SILENCE = """
+update judged set is_eligible = false, reasons = reasons || array['drawn_under_another_lapse']
+where exists (
+    select 1 from ops.assignment as drawn
+    where drawn.campaign_id = %(campaign)s
+        and drawn.customer_key = judged.customer_key
+        and drawn.lapse_id <> judged.lapse_id
+        and drawn.arm <> 'excluded'
+        and drawn.window_ends_at >= %(known_until)s
+        and judged.last_ordered_at <= drawn.window_starts_at
+)
 """
 
 # one person of an address stands for all: another would get the same mail, or spoil the holdout
@@ -74,9 +90,11 @@ from judged
 _EXCLUDE = """
 insert into ops.assignment
     (campaign_id, lapse_id, customer_key, snapshot_id, as_of, occasion, occasion_date, arm, reason,
-     stratum, customer_state, window_starts_at, window_days)
+     stratum, customer_state, window_starts_at,
+     window_ends_at, window_days)
 select %(campaign)s, lapse_id, customer_key, %(snapshot)s, %(as_of)s, occasion, occasion_date,
-    'excluded', array_to_string(reasons, ', '), value_tier, state, %(known_until)s, %(window_days)s
+    'excluded', array_to_string(reasons, ', '), value_tier, state, %(known_until)s,
+    %(window_ends_at)s, %(window_days)s
 from judged
 where not is_eligible
     and not exists (
@@ -99,9 +117,10 @@ where is_eligible
 _ASSIGN = """
 insert into ops.assignment
     (campaign_id, lapse_id, customer_key, snapshot_id, as_of, occasion, occasion_date, arm,
-     stratum, customer_state, window_starts_at, window_days)
+     stratum, customer_state, window_starts_at,
+     window_ends_at, window_days)
 select %(campaign)s, lapse_id, customer_key, %(snapshot)s, %(as_of)s, occasion, occasion_date,
-    drawn.arm, value_tier, state, %(known_until)s, %(window_days)s
+    drawn.arm, value_tier, state, %(known_until)s, %(window_ends_at)s, %(window_days)s
 from judged
 inner join unnest(%(keys)s::text[], %(arms)s::text[]) as drawn (customer_key, arm)
     using (customer_key)
@@ -200,7 +219,9 @@ def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings)
         "snapshot": snapshot_id,
         "as_of": as_of,
         "known_until": config.as_of_at(as_of),
+        "window_ends_at": config.as_of_at(as_of + timedelta(days=config.recovery_window_days)),
         "window_days": config.recovery_window_days,
+        "contact_pause_days": config.contact_pause_days,
         "consent_unused_months": config.consent_unused_months,
     }
     with warehouse.connect("sender") as connection:
@@ -210,6 +231,7 @@ def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings)
         )
         _store_campaign(connection, campaign)
         connection.execute(_JUDGE, values)
+        connection.execute(_SAME_SILENCE, values)
         connection.execute(_ONE_PER_ADDRESS, values)
         connection.execute(_KEEP_VERDICTS, values)
         n_excluded = connection.execute(_EXCLUDE, values).rowcount

@@ -1,4 +1,4 @@
-"""Reads the warehouse as BI tools do, for `./winback sql`: role `winback_bi`, read only."""
+"""Asks the warehouse, for `./winback sql`: as BI tools do (read only), or as its owner."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rich.text import Text
 from winback.errors import ServerError, WinbackError
 from winback.server import airflow_environment, instance, supervisor
 from winback.settings import connection_from_environment
+from winback.warehouse.connection import WAREHOUSE
 
 
 class QueryError(WinbackError):
@@ -39,19 +40,26 @@ class Result:
     status: str
 
 
-def ask(statement: str) -> Result:
+def ask(statement: str, *, as_owner: bool = False) -> Result:
     """Runs one statement against the running instance.
 
     When none runs, its PostgreSQL is started for this statement alone.
+
+    Args:
+        statement: SQL.
+        as_owner: Asks as the warehouse's owner, who may change things, instead of as a BI tool.
 
     Raises:
         QueryError: The database refuses the statement; the message is its own.
         ServerError: There is no warehouse yet, or it does not answer.
     """
-    with _url() as url:
+    read_only = "off" if as_owner else "on"
+    with _url(airflow_environment.OWNER if as_owner else airflow_environment.BI) as url:
         try:
             with psycopg.connect(
-                url, options="-c default_transaction_read_only=on", application_name="winback sql"
+                url,
+                options=f"-c default_transaction_read_only={read_only}",
+                application_name="winback sql",
             ) as connection:
                 cursor = connection.execute(statement.encode())
                 columns = [column.name for column in cursor.description or ()]
@@ -107,15 +115,16 @@ def as_text(value: Any) -> str:
 
 
 @contextmanager
-def _url() -> Iterator[str]:
-    elsewhere = connection_from_environment(airflow_environment.BI)
+def _url(role: str) -> Iterator[str]:
+    is_owner = role == airflow_environment.OWNER
+    elsewhere = connection_from_environment(WAREHOUSE if is_owner else role)
     found = instance.running()
     if found:
         ours, state = found
         if elsewhere and ours.mode == "production":
             yield elsewhere
         else:
-            yield airflow_environment.warehouse_url(ours, state.ports, airflow_environment.BI)
+            yield airflow_environment.warehouse_url(ours, state.ports, role)
         return
     ours = instance.current()
     if elsewhere and ours.mode == "production":
@@ -127,7 +136,7 @@ def _url() -> Iterator[str]:
         supervisor.clear_leftovers_of(ours)
         server = supervisor.start_postgres(ours, ports["postgres"])
         try:
-            yield airflow_environment.warehouse_url(ours, ports, airflow_environment.BI)
+            yield airflow_environment.warehouse_url(ours, ports, role)
         finally:
             server.stop()
 

@@ -20,6 +20,26 @@ from winback.warehouse import connection as warehouse
 from winback.web.pages import render
 
 router = APIRouter()
+# a row per day would soon fill the page; the older ones are in the row over all cohorts
+NEWEST_COHORTS = 12
+# everybody who has lapsed now, with what became of this lapse; a draw counts before an exclusion
+_LAPSED = """
+ranked as (
+    select states.customer_key, states.state, coalesce(drawn.arm, 'in no campaign') as arm,
+        drawn.excluded_because,
+        row_number() over (
+            partition by states.customer_key
+            order by drawn.arm = 'excluded', drawn.assigned_on desc
+        ) as position
+    from marts.fct_customer_states as states
+    left join marts.fct_candidates as drawn
+        on drawn.customer_key = states.customer_key
+        and drawn.occasion_date = states.last_purchase_date
+    where states.is_lapsed
+),
+
+lapsed as (select * from ranked where position = 1)
+"""
 
 
 @router.get("/dashboard")
@@ -77,16 +97,20 @@ def _read() -> dict[str, Any]:
         ).fetchall()
         as_of: date | None = days[-1]["as_of"] if days else None
         cohorts = cursor.execute(
-            "select * from marts.rpt_kpi_daily where as_of = %s and segment = 'all'"
-            " order by cohort, campaign_id",
-            (as_of,),
+            "select * from marts.rpt_kpi_daily where as_of = %s"
+            " and segment in ('all', 'all_cohorts')"
+            " order by segment desc, cohort desc, campaign_id limit %s",
+            (as_of, NEWEST_COHORTS),
         ).fetchall()
         states = cursor.execute(
-            "select state, arm, count(*)::int as n from marts.fct_candidates group by 1, 2"
+            f"with {_LAPSED}"  # noqa: S608 - a constant
+            " select state, arm, count(*)::int as n from lapsed group by 1, 2"
         ).fetchall()
         reasons = cursor.execute(
-            "select replace(excluded_because, '_', ' ') as reason, count(*)::int as n"
-            " from marts.fct_candidates where arm = 'excluded' group by 1 order by 2 desc limit 8"
+            f"with {_LAPSED}"  # noqa: S608 - a constant
+            " select replace(excluded_because, '_', ' ') as reason,"
+            " count(*)::int as n from lapsed where arm = 'excluded'"
+            " group by 1 order by 2 desc limit 8"
         ).fetchall()
     return {
         "today": days[-1] if days else None,

@@ -11,7 +11,8 @@ create function ops.eligibility(
     for_channel text,
     as_of date,
     known_until timestamptz,
-    consent_unused_months int
+    consent_unused_months int,
+    contact_pause_days int
 )
 returns table (
     asked_at bigint,
@@ -34,7 +35,10 @@ newest_consent as (
     -- a withdrawal of the same instant wins over a grant
     select c.*, row_number() over (
         partition by c.customer_key
-        order by coalesce(c.withdrawn_at, c.granted_at) desc, c.withdrawn_at desc nulls last
+        order by
+            coalesce(case when c.withdrawn_at < known_until then c.withdrawn_at end, c.granted_at)
+                desc,
+            case when c.withdrawn_at < known_until then c.withdrawn_at end desc nulls last
     ) as newest
     from raw.consents as c
     where c.customer_key = any(customer_keys)
@@ -73,7 +77,17 @@ facts as (
                 and other.campaign_id <> for_campaign
                 and other.arm = 'holdout'
                 and other.as_of + other.window_days >= eligibility.as_of
-        ) as holdout_assignment_id
+        ) as holdout_assignment_id,
+        (
+            select min(sent.message_id::text) from ops.outreach as sent
+            where sent.campaign_id <> for_campaign
+                and (
+                    sent.customer_key = asked.customer_key
+                    or sent.address_hash = customers.email_hash
+                )
+                and sent.state not in ('cancelled', 'rejected', 'abandoned')
+                and sent.as_of + contact_pause_days > eligibility.as_of
+        ) as other_message_id
     from asked
     left join raw.customers as customers using (customer_key)
     left join newest_consent as consent
@@ -96,7 +110,8 @@ judged as (
                     < eligibility.as_of - make_interval(months => consent_unused_months)
                 then 'consent_unused_too_long' end,
             case when later_order_id is not null then 'returned' end,
-            case when holdout_assignment_id is not null then 'holdout_of_another_campaign' end
+            case when holdout_assignment_id is not null then 'holdout_of_another_campaign' end,
+            case when other_message_id is not null then 'contacted_by_another_campaign' end
         ], null) as reasons
     from facts
 )
@@ -111,7 +126,8 @@ select
         'consent', consent_id,
         'suppression', suppression_id,
         'order', later_order_id,
-        'holdout', holdout_assignment_id
+        'holdout', holdout_assignment_id,
+        'message', other_message_id
     ))
 from judged
 $$;

@@ -114,12 +114,15 @@ create table ops.assignment (
     stratum text not null,
     customer_state text not null,
     window_starts_at timestamptz not null,
+    window_ends_at timestamptz not null,
     window_days int not null,
     assigned_at timestamptz not null default now(),
     check ((arm = 'excluded') = (reason is not null))
 );
 comment on column ops.assignment.window_starts_at is
     'Recoveries count after this instant, the same for every arm: 00:00 of as_of in business time.';
+comment on column ops.assignment.window_ends_at is
+    'Recoveries count up to this instant: 00:00 in business time, window_days later.';
 comment on table ops.assignment is
     'One row per campaign and lapse that entered the draw (treated, holdout), and one for the '
     'first time it was turned away (excluded). Nobody leaves it.';
