@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from tests.conftest import SandboxFactory, WarehouseFactory
 from tests.mail_flow import AS_OF, MailFlow, event, mail_flow
 from winback.outreach import ledger as send_ledger
 from winback.outreach.dispatch import outreach
+from winback.outreach.lists import write_list
 from winback.privacy.keyed_hash import address_hash
 from winback.record import suppression
 from winback.record.events import record
@@ -115,6 +117,27 @@ def test_an_unsubscribe_by_link_or_event_stops_what_is_planned_and_claimed(flow:
     flow.post([event("group_unsubscribe", other)])
     record()
     assert flow.states()["cancelled"] == 2
+
+
+def test_who_objects_leaves_the_lists_with_the_next_record_step(flow: MailFlow) -> None:
+    n = send(flow)
+    path, n_people = write_list(settings().home / "lists", CAMPAIGN, AS_OF)
+    assert n_people == n
+    assert record().total() == 0
+    (clicked, by_click, _), (told, by_event, _) = flow.warehouse.execute(
+        "select message_id, customer_key, address_hash from ops.outreach"
+        " order by message_id limit 2"
+    )
+    url = f"{flow.web_url}/winback/unsubscribe/{token(clicked)}"
+    assert httpx.post(url, trust_env=False).status_code == 200
+    flow.post([event("spamreport", told)])
+    assert by_click in path.read_text(encoding="utf-8")
+    record()
+    left = path.read_text(encoding="utf-8")
+    assert by_click not in left
+    assert by_event not in left
+    assert len(left.splitlines()) == n - 2 + 1
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_unknown_or_altered_links_are_not_found(flow: MailFlow) -> None:

@@ -151,9 +151,10 @@ def test_one_silence_under_two_names_is_written_to_once(flow: MailFlow) -> None:
     flow.warehouse.execute("update ops.outreach set is_lapse_open = false")
     flow.warehouse.execute(
         "insert into ops.assignment (campaign_id, lapse_id, customer_key, snapshot_id, as_of,"
-        " occasion, occasion_date, arm, stratum, customer_state, window_starts_at, window_days)"
-        " select campaign_id, 'other', customer_key, snapshot_id, as_of, occasion,"
-        " occasion_date + 1, arm, stratum, customer_state, window_starts_at, window_days"
+        " occasion, occasion_date, arm, stratum, customer_state, window_starts_at, window_ends_at,"
+        " window_days) select campaign_id, 'other', customer_key, snapshot_id, as_of, occasion,"
+        " occasion_date + 1, arm, stratum, customer_state, window_starts_at, window_ends_at,"
+        " window_days"
         " from ops.assignment where customer_key = %s",
         (customer_key,),
     )

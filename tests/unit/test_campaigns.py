@@ -57,26 +57,48 @@ def test_our_own_campaigns_are_good() -> None:
         (
             "sleeping",
             "slepping",
-            "line 3: `audience.states` is 'slepping': input should be 'active', 'at_risk'",
+            "line 3: `audience.states` is 'slepping': write [sleeping], [inactive] or [sleep",
         ),
-        ("[high]", "[]", "line 4: `audience.value_tiers` is []: list should have at least 1 item"),
+        *(
+            (
+                "sleeping",
+                state,
+                f"line 3: `audience.states` is '{state}': write [sleeping], [inactive] or"
+                " [sleeping, inactive]: only they count as lapsed",
+            )
+            for state in ("active", "at_risk", "returned")
+        ),
+        (
+            "[sleeping, inactive]",
+            "sleeping",
+            "line 3: `audience.states` is 'sleeping': write [sleeping]",
+        ),
+        ("[sleeping, inactive]", "sleeping, inactive", "': write [sleeping, inactive]"),
+        ("[sleeping, inactive]", "all", "line 3: `audience.states` is 'all': write [sleeping], ["),
+        ("[sleeping, inactive]", "", "line 3: `audience.states` is None: write [sleeping], ["),
         (
             "[high]",
-            "high",
-            "line 4: `audience.value_tiers` is 'high': input should be a valid list",
+            "[]",
+            "line 4: `audience.value_tiers` is []: write one or more of [high, medium, low]",
         ),
-        ("20", "4", "line 8: `holdout_pct` is 4: input should be greater than or equal to 5"),
-        ("20", "60", "line 8: `holdout_pct` is 60: input should be less than or equal to 50"),
-        ("20", "20 %", "line 8: `holdout_pct` is '20 %': input should be a valid number"),
-        ("20", ".nan", "line 8: `holdout_pct` is nan"),
-        ("email", "pigeon", "line 6: `channel` is 'pigeon': input should be 'email'"),
-        ("They buy again.", "''", "line 1: `goal` is '': string should have at least 1 char"),
-        ("They buy again.", "yes", "line 1: `goal` is True: input should be a valid string"),
+        ("[high]", "[7]", "line 4: `audience.value_tiers` is 7: write one or more of [high, me"),
+        ("[high]", "high", "line 4: `audience.value_tiers` is 'high': write [high]"),
+        ("20", "4", "line 8: `holdout_pct` is 4: write a number such as 20, from 5 to 50"),
+        ("20", "60", "line 8: `holdout_pct` is 60: write a number such as 20, from 5 to 50"),
+        ("20", "20 %", "line 8: `holdout_pct` is '20 %': write a number such as 20, from"),
+        ("20", "12,5", "line 8: `holdout_pct` is '12,5': write a number such as 20, from"),
+        ("20", ".nan", "line 8: `holdout_pct` is nan: write a number such as 20, from"),
+        ("email", "pigeon", "line 6: `channel` is 'pigeon': write email"),
+        ("They buy again.", "''", "line 1: `goal` is '': write a text"),
+        ("They buy again.", "yes", "line 1: `goal` is True: write a text, in quotes"),
+        ("They", "Spring: they", "line 1: no valid YAML: put the text in quotes, since it holds"),
+        ("They", "%off they", "line 1: no valid YAML: put the text in quotes"),
+        ("They", "- they", "line 1: no valid YAML: "),
         ("They buy again.", "2026-02-30", "no valid YAML: day is out of range"),
         (
             "They buy again.",
             '"\\0"',
-            "line 1: `goal` is '\\x00': value error, leave out the control",
+            "line 1: `goal` is '\\x00': leave out the control",
         ),
         ("They buy again.", '"\\ud800"', "line 1: `goal` is '\\ud800'"),
         ("goal:", "goal", "line 2: no valid YAML"),
@@ -84,19 +106,23 @@ def test_our_own_campaigns_are_good() -> None:
         ("measure:", "goal: x\nmeasure:", "line 5: `goal` stands here twice: keep one"),
         (
             "  value_tiers",
-            "  states: [active]\n  value_tiers",
+            "  states: [inactive]\n  value_tiers",
             "line 4: `states` stands here twice",
         ),
         ("measure:", "7: x\nmeasure:", "line 5: every key must be a word"),
         ("measure:", "? [a]\n: x\nmeasure:", "line 5: no valid YAML"),
-        ("template: spring", "template: ../spring", "line 7: `template` is '../spring'"),
+        (
+            "template: spring",
+            "template: ../spring",
+            "line 7: `template` is '../spring': write the name",
+        ),
         (
             "template: spring",
             "template: autumn",
             "line 7: template 'autumn' lacks templates/autumn/subject.en.txt: write it",
         ),
         ("News.", "x\x07", "no valid YAML: unacceptable character"),
-        ("goal: They", "\tgoal: They", "line 1: no valid YAML"),
+        ("goal: They", "\tgoal: They", "line 1: no valid YAML: write spaces instead of the tab"),
         ("measure:", "---\nmeasure:", "line 5: no valid YAML"),
         (GOOD, "", "line 1: write `name: value` lines"),
         (GOOD, "just text", "line 1: write `name: value` lines"),
@@ -157,7 +183,7 @@ def test_the_files_name_must_be_a_name(folder: Path, name: str) -> None:
         read_campaigns(folder)
 
 
-@pytest.mark.parametrize("name", ["autumn.yml", "autumn.YAML"])
+@pytest.mark.parametrize("name", ["autumn.yml", "autumn.YAML", "autumn.yaml.txt", "autumn.YML.TXT"])
 def test_a_file_that_would_be_overlooked_is_named(folder: Path, name: str) -> None:
     (folder / name).write_text(GOOD, encoding="utf-8")
     with pytest.raises(CampaignError, match=f"{name}: rename it to autumn.yaml"):

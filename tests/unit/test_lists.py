@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Warehouse
-from winback.outreach.lists import COLUMNS, write_list
+from winback.outreach.lists import COLUMNS, refresh_lists, write_list
 
 AS_OF = date(2026, 3, 1)
 
@@ -36,9 +36,11 @@ def fill(warehouse: Warehouse, names: list[str]) -> None:
         )
         warehouse.execute(
             "insert into ops.assignment (campaign_id, lapse_id, customer_key, snapshot_id, as_of,"
-            " occasion, occasion_date, arm, stratum, customer_state, window_starts_at, window_days)"
+            " occasion, occasion_date, arm, stratum, customer_state, window_starts_at,"
+            " window_ends_at, window_days)"
             " values ('spring', %s, %s, %s, %s, 'last_purchase', '2025-05-01', 'treated', 'high',"
-            " 'inactive', now(), 60)",
+            " 'inactive', now(),"
+            " now() + interval '60 days', 60)",
             (key, key, snapshot, AS_OF),
         )
         warehouse.execute(
@@ -89,7 +91,7 @@ def test_no_cell_is_a_formula_and_nothing_breaks_out_of_its_cell(
         assert list(row) == list(COLUMNS)
         assert row["first_name"] == written
         assert (row["email"], row["last_purchase_date"]) == (f"c{n}@example.com", "2025-05-01")
-        assert row["message_state"] == "planned"
+        assert (row["message_state"], row["is_made_up"]) == ("planned", "false")
 
 
 def test_only_its_owner_can_read_a_list(
@@ -122,6 +124,67 @@ def test_whoever_objected_leaves_the_list(warehouse: Warehouse, tmp_path: Path) 
     assert n_people == 1
     assert [row["first_name"] for row in read(path)] == ["Dora"]
     assert "Anna" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("feed", "said"), [("customers", "true"), ("consents", "true"), ("orders", "false")]
+)
+def test_a_list_of_made_up_people_says_so(
+    warehouse: Warehouse, tmp_path: Path, feed: str, said: str
+) -> None:
+    fill(warehouse, ["Anna", "Ben"])
+    warehouse.execute(
+        "insert into ops.feed_status (feed, is_present, is_made_up)"
+        " select f, true, f = %s from unnest(array['customers', 'consents', 'orders']) as f",
+        (feed,),
+    )
+    path, _ = write_list(tmp_path, "spring", AS_OF)
+    assert COLUMNS[-1] == "is_made_up"
+    assert [row["is_made_up"] for row in read(path)] == [said, said]
+
+
+def test_whoever_objects_later_leaves_the_lists_that_are_there(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    assert refresh_lists(tmp_path / "nowhere") == []
+    fill(warehouse, ["Anna", "Ben", "Cleo"])
+    path, _ = write_list(tmp_path, "spring", AS_OF)
+    # lists of another date and campaign, and what people keep beside them
+    others = [tmp_path / "2026-02-01" / path.name, path.with_name("autumn.csv")]
+    others += [tmp_path / "mine" / path.name, path.with_name("notes.txt")]
+    for other in others:
+        other.parent.mkdir(exist_ok=True)
+        other.write_text("c0", encoding="utf-8")
+    assert refresh_lists(tmp_path) == []
+    warehouse.execute(
+        "insert into ops.suppression (address_hash, customer_key, scope, reason) values"
+        " ('hash c0', null, 'address', 'bounce'), ('x', 'c1', 'person', 'unsubscribe'),"
+        " ('y', 'c2', 'address', 'bounce')"
+    )
+    assert refresh_lists(tmp_path) == [path]
+    assert [row["first_name"] for row in read(path)] == ["Cleo"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert {other.read_text(encoding="utf-8") for other in others} == {"c0"}
+    # nobody objected since: the file is not touched
+    written = path.stat().st_mtime_ns
+    assert refresh_lists(tmp_path) == []
+    assert path.stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8-sig", "utf-16"])
+def test_a_list_that_a_spreadsheet_saved_its_own_way_loses_objectors_too(
+    warehouse: Warehouse, tmp_path: Path, encoding: str
+) -> None:
+    fill(warehouse, ["Jürgen", "Ben"])
+    path, _ = write_list(tmp_path, "spring", AS_OF)
+    saved = path.read_text(encoding="utf-8").replace(",", ";").encode(encoding)
+    path.write_bytes(saved)
+    warehouse.execute(
+        "insert into ops.suppression (address_hash, customer_key, scope, reason)"
+        " values ('x', 'c0', 'person', 'objection')"
+    )
+    assert refresh_lists(tmp_path) == [path]
+    assert [row["first_name"] for row in read(path)] == ["Ben"]
 
 
 def test_a_list_that_can_not_be_finished_leaves_the_old_one_and_no_rest(

@@ -28,6 +28,7 @@ from winback.outreach.message import (
 from winback.settings import PROJECT
 
 SENDER = Sender("Müller & Söhne <Records>", "shop@example.com", "1 Example Street, 10115 Berlin")
+LINK = '<a href="{{ unsubscribe_url }}"'
 TEMPLATES = PROJECT / "campaigns" / "templates"
 ANNA = Recipient(
     message_id=UUID(int=7),
@@ -59,9 +60,9 @@ def templates(tmp_path: Path) -> Path:
         ("de_DE", "Anna", "Guten Tag Anna,", "3. Mai 2025", "31. Januar 2024"),
         ("de_AT", None, "Guten Tag,", "3. Mai 2025", "31. Jänner 2024"),
         ("de-DE", "Anna", "Guten Tag Anna,", "3. Mai 2025", "31. Januar 2024"),
-        ("en_GB", "Anna", "Dear Anna,", "3 May 2025", "31 January 2024"),
+        ("en_GB", "Anna", "Hello Anna,", "3 May 2025", "31 January 2024"),
         ("en_US", None, "Hello,", "May 3, 2025", "January 31, 2024"),
-        ("fr_FR", "Anna", "Dear Anna,", "May 3, 2025", "January 31, 2024"),
+        ("fr_FR", "Anna", "Hello Anna,", "May 3, 2025", "January 31, 2024"),
         (None, None, "Hello,", "May 3, 2025", "January 31, 2024"),
     ],
 )
@@ -136,46 +137,31 @@ def test_a_message_without_its_sender_can_not_be_built(lacking: str) -> None:
         ),
         ("footer.de.html", "{{ why }}", "", "(de, html) lacks the reason"),
         ("footer.de.txt", "{{ sender_postal_address }}", "", "(de, text) lacks the address"),
-        (
-            "footer.de.html",
-            '<a href="{{ unsubscribe_url }}"',
-            "<!-- {{ unsubscribe_url }} --><a",
-            "lacks the stop link",
-        ),
-        (
-            "footer.de.html",
-            '<a href="{{ unsubscribe_url }}"',
-            '<!-- <a href="{{ unsubscribe_url }}"> --><a',
-            "lacks the stop link",
-        ),
+        ("footer.de.html", LINK, "<!-- {{ unsubscribe_url }} --><a", "lacks the stop link"),
+        ("footer.de.html", LINK, f"<!-- {LINK}> --><a", "lacks the stop link"),
         ("why.de.txt", "{{ consented_on }}", "neulich", "lacks the reason"),
+        ("welcome_back/subject.de.txt", "Wir", "{{ nonsense }}", "de.txt: 'nonsense' is undefined"),
         (
             "welcome_back/subject.de.txt",
-            "Wir",
-            "{{ nonsense }}",
-            "subject.de.txt: 'nonsense' is undefined",
-        ),
-        (
-            "welcome_back/subject.de.txt",
-            "Wir haben länger nichts voneinander gehört",
+            "Wir würden Sie gern wiedersehen",
             " \n",
             "subject.de.txt is empty: write a subject",
         ),
-        ("welcome_back/body.de.html", "Schön", "{{ ''.__class__.__mro__ }}", "unsafe"),
-        ("welcome_back/body.de.html", "Schön", "{{ sender_name.format.__globals__ }}", "unsafe"),
-        ("welcome_back/body.de.html", "Schön", "{{ 1 / 0 }}", "division by zero"),
-        ("welcome_back/body.de.html", "Schön", "{{ range(10 ** 9) | list }}", "Range too big"),
-        ("welcome_back/body.de.html", "Schön", "{{ first_name + 1 }}", "body.de.html"),
-        ("welcome_back/body.de.html", "Schön", "{% if %}", "body.de.html, line 4"),
+        ("welcome_back/body.de.html", "Weile", "{{ ''.__class__.__mro__ }}", "unsafe"),
+        ("welcome_back/body.de.html", "Weile", "{{ sender_name.format.__globals__ }}", "unsafe"),
+        ("welcome_back/body.de.html", "Weile", "{{ 1 / 0 }}", "division by zero"),
+        ("welcome_back/body.de.html", "Weile", "{{ range(10 ** 9) | list }}", "Range too big"),
+        ("welcome_back/body.de.html", "Weile", "{{ first_name + 1 }}", "body.de.html"),
+        ("welcome_back/body.de.html", "Weile", "{% if %}", "body.de.html, line 2"),
         (
             "welcome_back/body.de.html",
-            "Schön",
+            "Weile",
             '{% include "welcome_back/body.de.html" %}',
             "maximum recursion depth",
         ),
         (
             "welcome_back/body.de.html",
-            "Schön",
+            "Weile",
             '{% include "../../secret.txt" %}',
             "secret.txt is missing",
         ),
@@ -198,6 +184,37 @@ def test_a_template_that_lacks_something_or_plays_tricks_is_refused(
         compose(templates, "welcome_back", ("de", True), SENDER)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "{{ first_name }}",
+        "{{ first_name | upper }}",
+        "{{ 'Guten Tag ' ~ first_name }}",
+        "{{ first_name.title() }}",
+        "{% for letter in first_name %}x{% endfor %}",
+    ],
+)
+@pytest.mark.parametrize("file", ["body.de.txt", "body.de.html", "subject.de.txt"])
+def test_a_first_name_that_not_everybody_has_must_be_asked_for(
+    templates: Path, file: str, written: str
+) -> None:
+    path = templates / "welcome_back" / file
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("Wir ", written, 1), encoding="utf-8")
+    compose(templates, "welcome_back", ("en", False), SENDER)
+    with pytest.raises(CampaignError, match=r"write \{% if first_name %\}… \{\{ first_name"):
+        compose(templates, "welcome_back", ("de", False), SENDER)
+
+
+@pytest.mark.parametrize(
+    "written", ["{{ first_name or 'you' }}", "{{ first_name | default('you') }}"]
+)
+def test_a_first_name_may_have_a_stand_in(templates: Path, written: str) -> None:
+    (templates / "welcome_back" / "subject.en.txt").write_text(written, encoding="utf-8")
+    assert compose(templates, "welcome_back", ("en", False), SENDER).subject == "you"
+    assert "first_name" in compose(templates, "welcome_back", ("en", True), SENDER).subject
 
 
 def test_a_template_that_is_not_utf_8_is_named(templates: Path) -> None:

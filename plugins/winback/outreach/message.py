@@ -30,8 +30,21 @@ DEFAULT_LANGUAGE = "en"
 PERSONAL = ("first_name", "last_purchase_on", "consented_on", "unsubscribe_url")
 MAX_NAME_LENGTH = 100
 SHAPES = tuple((language, has_name) for language in LANGUAGES for has_name in (True, False))
+_NO_NAME = (
+    "not everybody has a first_name: write"
+    " {% if first_name %}… {{ first_name }}{% else %}…{% endif %}"
+)
 # People sign up with "win at evil.example" as their name, so that shops mail it for them.
 _ADVERTISING = re.compile(r"://|@|\w\.\w{2}")
+
+
+class _NoName(StrictUndefined):
+    """A first name that is absent: false when it is asked for, an error when it is written."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:  # type: ignore[override]
+        return False
 
 
 @dataclass(frozen=True)
@@ -112,7 +125,7 @@ def compose(folder: Path, template: str, shape: tuple[str, bool], sender: Sender
     def render(name: str, kind: str) -> str:
         values: dict[str, object] = {p: Markup(tag(p, kind)) for p in PERSONAL}  # noqa: S704 - our own tags
         values |= {
-            "first_name": values["first_name"] if has_first_name else None,
+            "first_name": values["first_name"] if has_first_name else _NoName(_NO_NAME),
             "language": language,
             "sender_name": sender.name,
             "sender_postal_address": sender.postal_address,

@@ -1,5 +1,7 @@
 """The step record: what the mail provider told us becomes events, states and suppressions.
 
+Who objected also leaves the lists that were written before.
+
 Batches come in any order and more than once, and states only move forward. How an event reads is
 `vocabulary.py`.
 """
@@ -15,8 +17,10 @@ from uuid import UUID
 import psycopg
 
 from winback.outreach.ledger import settle_dead_dispatches
+from winback.outreach.lists import refresh_lists
 from winback.record import suppression
 from winback.record.vocabulary import Event, Kind, read_batch
+from winback.settings import settings
 from winback.warehouse import connection as warehouse
 
 log = logging.getLogger(__name__)
@@ -35,7 +39,7 @@ FORWARD: tuple[tuple[str, tuple[Kind, ...], list[str]], ...] = (
 
 
 def record() -> Counter[str]:
-    """Works through the inbox, batch by batch, and settles what ended workers left behind.
+    """Works through the inbox, settles what ended workers left behind, and refreshes the lists.
 
     A batch that can not be read keeps its body and says why in `problem`; it never holds up the
     others.
@@ -43,9 +47,17 @@ def record() -> Counter[str]:
     Returns:
         How many events of each kind were new.
     """
-    done: Counter[str] = Counter()
     with warehouse.connect("sender") as connection:
         settle_dead_dispatches(connection)
+    done = _work_through_inbox()
+    log.info("events: %s", dict(done))
+    # after every run, since the unsubscribe page suppresses without an event
+    refresh_lists(settings().home / "lists")
+    return done
+
+
+def _work_through_inbox() -> Counter[str]:
+    done: Counter[str] = Counter()
     while True:
         with warehouse.connect("sender") as connection:
             row = connection.execute(
@@ -53,7 +65,6 @@ def record() -> Counter[str]:
                 " where processed_at is null order by inbox_id limit 1 for update skip locked"
             ).fetchone()
             if row is None:
-                log.info("events: %s", dict(done))
                 return done
             done += _process(connection, *row)
 

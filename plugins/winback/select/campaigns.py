@@ -6,18 +6,44 @@ A wrong file is refused with its name, the line and what to write instead. Who i
 
 from __future__ import annotations
 
+import re
 import reprlib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from winback.errors import CampaignError
 
 LANGUAGES = ("en", "de")
-State = Literal["active", "at_risk", "sleeping", "inactive", "returned"]
+# only who lapsed is ever a candidate; the other states would select nobody
+State = Literal["sleeping", "inactive"]
 ValueTier = Literal["high", "medium", "low"]
+HOLDOUT_PCT = (5, 50)
+_LISTS = {
+    "states": (
+        get_args(State),
+        "write [sleeping], [inactive] or [sleeping, inactive]: only they count as lapsed",
+    ),
+    "value_tiers": (get_args(ValueTier), "write one or more of [high, medium, low]"),
+}
+_WISHES = {
+    "holdout_pct": "write a number such as 20, from {} to {}".format(*HOLDOUT_PCT),
+    "channel": "write email",
+    "audience": "write `states` and `value_tiers` below it, indented",
+    "template": "write the name of its folder below templates, such as welcome_back",
+}
+# what YAML's parser says, and what somebody who does not know YAML does about it
+_YAML_HINTS = {
+    "mapping values are not allowed": (
+        'put the text in quotes, since it holds a colon: goal: "Spring: they buy again"'
+    ),
+    "found character '\\t'": "write spaces instead of the tab",
+    "that cannot start any token": "put the text in quotes",
+    "could not find expected ':'": "end the key with a colon, as in `goal: …`",
+}
 
 
 def _readable(text: str) -> str:
@@ -50,7 +76,7 @@ class Campaign(BaseModel):
     measure: Text
     channel: Literal["email"]
     template: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    holdout_pct: float = Field(ge=5, le=50)
+    holdout_pct: float = Field(ge=HOLDOUT_PCT[0], le=HOLDOUT_PCT[1])
 
 
 def read_campaigns(folder: Path) -> list[Campaign]:
@@ -62,8 +88,10 @@ def read_campaigns(folder: Path) -> list[Campaign]:
     paths = sorted(folder.glob("*.yaml"))
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         # a file that is quietly left out would be a campaign that nobody misses
-        if path.suffix.lower() in (".yml", ".yaml") and path not in paths:
-            raise CampaignError(f"{path.name}: rename it to {path.stem}.yaml")
+        # some editors add .txt, which file managers like to hide
+        meant = Path(path.stem) if path.suffix.lower() == ".txt" else path
+        if meant.suffix.lower() in (".yml", ".yaml") and path not in paths:
+            raise CampaignError(f"{path.name}: rename it to {meant.stem}.yaml")
     if not paths:
         raise CampaignError(f"{folder} holds no campaign: write one, such as welcome_back.yaml")
     return [read_campaign(path) for path in paths]
@@ -104,7 +132,9 @@ def _parse(path: Path) -> tuple[yaml.Node | None, Any]:
         raise CampaignError(f"{path.name}: can not be read: {error.strerror}") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise CampaignError(f"{path.name}, line {line}: no valid YAML: {error.problem}") from error
+        problem = str(error.problem)
+        hint = next((mend for says, mend in _YAML_HINTS.items() if says in problem), problem)
+        raise CampaignError(f"{path.name}, line {line}: no valid YAML: {hint}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         # a control character, a date such as 2026-02-30, brackets without end
         why = str(error).strip().splitlines()[0]
@@ -149,10 +179,26 @@ def _explain(name: str, node: yaml.Node | None, error: ValidationError) -> str:
         elif where == ("name",):
             mend = "the file's name must be lower-case letters, digits and _, such as spring.yaml"
         else:
-            wish = f"{each['msg'][:1].lower()}{each['msg'][1:]}"
-            mend = f"`{key}` is {reprlib.repr(each['input'])}: {wish}"
+            mend = f"`{key}` is {reprlib.repr(each['input'])}: {_wish(key, each)}"
         problems.append(f"line {_line(node, where)}: {mend}")
     return f"{name}, " + "; ".join(problems)
+
+
+def _wish(key: str, problem: ErrorDetails) -> str:
+    """What to write instead, in the words of somebody who writes campaigns."""
+    given = problem["input"]
+    name = key.rpartition(".")[2]
+    if name in _LISTS:
+        choices, wish = _LISTS[name]
+        words = re.findall(r"\w+", given) if isinstance(given, str) else []
+        if problem["type"] == "list_type" and words and set(words) <= set(choices):
+            return f"write [{', '.join(words)}]"
+        return wish
+    if name in _WISHES:
+        return _WISHES[name]
+    if problem["type"] == "value_error":
+        return "leave out the control characters"
+    return "write a text" if isinstance(given, str) else "write a text, in quotes"
 
 
 def _keys(where: tuple[int | str, ...]) -> list[str]:
