@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -16,6 +20,7 @@ from winback.demo.cdnow import CONSENTS, PURCHASES
 from winback.errors import WinbackError
 
 pytestmark = pytest.mark.timeout(600)
+_PR_SET_CHILD_SUBREAPER = 36
 
 
 @pytest.fixture
@@ -32,15 +37,30 @@ def demo(home: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-def left_behind(home: Path) -> list[str]:
-    return [
-        " ".join(process.info["cmdline"])
-        for process in psutil.process_iter(["cmdline"])
-        if process.info["cmdline"] and any(str(home) in word for word in process.info["cmdline"])
-    ]
+@pytest.fixture
+def left_behind() -> Iterator[Callable[[], list[str]]]:
+    """Gives what processes started during the test are still there, whatever they call themselves.
+
+    Meanwhile this process is made the parent of every descendant whose own parent has died, so
+    that none gets out of sight and none of somebody else's is taken for one.
+    """
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    before = set(psutil.Process().children(recursive=True))
+
+    def look() -> list[str]:
+        found = []
+        for process in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                if process not in before and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(" ".join(process.cmdline()) or process.name())
+        return found
+
+    yield look
+    libc.prctl(_PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 
 
-def test_the_whole_demo(home: Path) -> None:
+def test_the_whole_demo(home: Path, left_behind: Callable[[], list[str]]) -> None:
     result = demo(home)
     assert result.returncode == 0, result.stdout + result.stderr
     summary = json.loads((home / "demo" / "summary.json").read_text())
@@ -67,17 +87,29 @@ def test_the_whole_demo(home: Path) -> None:
     assert [last[name] for name in open_figures] == [None] * 4
     assert "Nobody in 1998 was really contacted" in result.stdout
     assert "consent missing" in result.stdout
-    assert left_behind(home) == []
+    assert left_behind() == []
 
 
-def test_a_broken_batch_is_stopped_and_the_expectation_named(home: Path) -> None:
+def test_a_broken_batch_is_stopped_and_the_expectation_named(
+    home: Path, left_behind: Callable[[], list[str]]
+) -> None:
     result = demo(home, "--break", "orders")
     assert result.returncode == 0, result.stdout + result.stderr
     said = " ".join(result.stdout.split())
     assert "The gate stopped the broken batch of orders" in said
     assert "expect_column_max_to_be_between(quarantined_pct) on extracted feeds" in said
     assert "Models built from it: none. Messages sent: 0." in said
-    assert left_behind(home) == []
+    assert left_behind() == []
+
+
+def test_a_second_demo_is_refused_before_it_prepares_anything(home: Path) -> None:
+    (home / "run").mkdir()
+    with (home / "run" / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = demo(home)
+    assert result.returncode == 1
+    assert "CDNOW" not in result.stdout
+    assert "wait for its end" in result.stderr
 
 
 def test_a_batch_is_broken_as_told(cdnow_data: Path, tmp_path: Path) -> None:

@@ -82,6 +82,9 @@ def test_the_command_answers_questions(live: LiveInstance) -> None:
     assert refused.returncode == 1
     assert refused.stderr.strip().splitlines() == [refused.stderr.strip()]
     assert "permission denied for schema pii" in refused.stderr
+    told = live.winback("sql", "--owner", "select count(*) from ops.outreach", "--csv")
+    assert told.returncode == 0, told.stderr
+    assert int(told.stdout.split()[1]) >= 10
     again = live.winback("up")
     assert again.returncode == 1
     assert f"winback runs already at {live.state['urls']['airflow']}" in again.stderr

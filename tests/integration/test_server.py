@@ -8,8 +8,10 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -52,6 +54,36 @@ def start():
     yield run
     for server in servers:
         server.remove()
+
+
+@dataclass
+class Ordinary:
+    """A user who is not root: the arguments that start a process as them, and their folder."""
+
+    popen: dict[str, Any]
+    folder: Path
+
+
+@pytest.fixture
+def ordinary(tmp_path):
+    """Ourselves, or `nobody` when we are root."""
+    if os.geteuid() != 0:
+        yield Ordinary({"cwd": "/"}, tmp_path)
+        return
+    entry = pwd.getpwnam("nobody")
+    popen = {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": [], "cwd": "/"}
+    try:
+        subprocess.run(
+            [sys.executable, "-c", "import winback.server.postgres_server"],
+            check=True, capture_output=True, **popen,
+        )  # fmt: skip
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("this checkout, or the Python it uses, lies where only root can read")
+    folder = Path("/tmp") / f"winback-test-{os.getpid()}"
+    folder.mkdir(mode=0o700)
+    os.chown(folder, entry.pw_uid, entry.pw_gid)
+    yield Ordinary(popen, folder)
+    subprocess.run(["rm", "-rf", str(folder)], check=True)
 
 
 def ask(server, statement="select 1"):
@@ -148,34 +180,18 @@ def test_the_server_does_not_run_as_root(start, tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_an_ordinary_user_can_start_it_in_a_home_of_their_own(tmp_path_factory):
-    nobody = pwd.getpwnam("nobody")
-    folder = Path("/tmp") / f"winback-test-{os.getpid()}"
+def test_an_ordinary_user_can_start_it_in_a_home_of_their_own(ordinary):
     code = (
         "import sys; from pathlib import Path; from winback.server import postgres_server\n"
         "server = postgres_server.start(Path(sys.argv[1]) / 'pg', durable=False)\n"
         "print(Path(sys.argv[1], 'pg').stat().st_uid); server.remove()"
     )
-    try:
-        subprocess.run(
-            [sys.executable, "-c", "import winback.server.postgres_server"],
-            user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], cwd="/",
-            check=True, capture_output=True,
-        )  # fmt: skip
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this checkout, or the Python it uses, lies where only root can read")
-    folder.mkdir(mode=0o700)
-    try:
-        os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-        run = subprocess.run(
-            [sys.executable, "-c", code, str(folder)],
-            user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], cwd="/",
-            check=False, capture_output=True, text=True,
-        )  # fmt: skip
-        assert run.stderr == ""
-        assert int(run.stdout) == nobody.pw_uid
-    finally:
-        subprocess.run(["rm", "-rf", str(folder)], check=True)
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(ordinary.folder)],
+        check=False, capture_output=True, text=True, **ordinary.popen,
+    )  # fmt: skip
+    assert run.stderr == ""
+    assert int(run.stdout) == pwd.getpwnam("nobody").pw_uid
 
 
 def test_databases_are_made_once(start, tmp_path):
@@ -236,6 +252,27 @@ def test_what_a_dead_process_left_is_not_running(home):
     content = json.loads(state.read_text())
     state.write_text(json.dumps(content | {"started": content["started"] - 100}))
     assert instances.running() is None
+
+
+def test_other_users_can_not_look_into_the_folders(home, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    (home / "demo" / "sandbox").mkdir(parents=True)
+    for folder in (home, home / "demo", home / "demo" / "sandbox"):
+        folder.chmod(0o755)  # as they were made once
+    ours = instances.instance("demo")
+    ours.make_folders()
+    for folder in (ours.home, ours.sandbox, ours.logs, ours.airflow, home / "run"):
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    # may be the user's own, with other things in it
+    assert stat.S_IMODE(home.stat().st_mode) == 0o755
+
+
+def test_root_lets_postgresql_pass_through_but_not_look(home, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    ours = instances.instance("demo")
+    ours.make_folders()
+    for folder, mode in {home: 0o711, ours.home: 0o711, ours.sandbox: 0o700}.items():
+        assert stat.S_IMODE(folder.stat().st_mode) == mode
 
 
 def environment_of(mode, monkeypatch, **variables):
@@ -379,6 +416,83 @@ def test_leftovers_of_a_killed_keeper_are_found_at_the_next_start(tmp_path):
     assert orphan.poll() is None
     assert keeper.sweep_home(tmp_path) is True
     assert processes.started_at(orphan.pid) is None
+
+
+# What Airflow does: a worker that ignores TERM and the task it forks are made unreadable, and
+# stay in the session of the scheduler or make one of their own.
+HIDING = (
+    "import ctypes, os, signal, sys, time\n"
+    "if os.fork() == 0:\n"
+    "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    "    PR_SET_DUMPABLE = 4\n"
+    "    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)\n"
+    "    if os.fork() == 0:\n"
+    "        os.setsid()\n"
+    "    print(os.getpid(), flush=True)\n"
+    "time.sleep(600)"
+)
+SUPERVISOR = (
+    "import os, sys, time; from pathlib import Path; from winback.server import services\n"
+    "home = Path(sys.argv[1])\n"
+    "with services.watched(home, dict(os.environ), home) as running:\n"
+    f"    running.start('one', '-c', {HIDING!r})\n"
+    "    time.sleep(600)"
+)
+
+
+@pytest.fixture
+def hiding(ordinary):
+    """A supervisor of an ordinary user, and the processes below it that can not be read."""
+    supervisor = psutil.Popen(
+        [sys.executable, "-c", SUPERVISOR, str(ordinary.folder)],
+        stderr=subprocess.DEVNULL, **ordinary.popen,
+    )  # fmt: skip
+    log = ordinary.folder / "one.log"
+    hidden = []
+    try:
+        eventually(lambda: log.exists() and log.read_text().count("\n") == 2)
+        hidden += [psutil.Process(int(pid)) for pid in log.read_text().split()]
+        for process in hidden:
+            look = ["cat", f"/proc/{process.pid}/environ"]
+            seen = subprocess.run(look, check=False, capture_output=True, **ordinary.popen)
+            assert b"Permission denied" in seen.stderr
+        yield supervisor, hidden
+    finally:
+        for process in [supervisor, *hidden]:
+            if process.is_running():
+                process.kill()
+        supervisor.wait()
+
+
+def living(found):
+    return [process for process in found if processes.started_at(process.pid)]
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGTERM])
+def test_what_hides_its_environment_ends_with_the_supervisor_too(hiding, signum):
+    supervisor, hidden = hiding
+    supervisor.send_signal(signum)
+    supervisor.wait(30)
+    eventually(lambda: living(hidden) == [], seconds=10)
+
+
+def test_what_hides_its_environment_is_found_at_the_next_start(hiding, ordinary):
+    supervisor, hidden = hiding
+    (guard,) = [child for child in supervisor.children() if keeper.__name__ in child.cmdline()]
+    guard.kill()
+    supervisor.kill()
+    supervisor.wait()
+
+    def sweep(home):
+        code = "import sys; from pathlib import Path; from winback.server import keeper\n"
+        code += "print(keeper.sweep_home(Path(sys.argv[1])))"
+        command = [sys.executable, "-c", code, str(home)]
+        return subprocess.run(command, check=True, capture_output=True, **ordinary.popen).stdout
+
+    assert sweep(ordinary.folder / "another") == b"False\n"
+    assert living(hidden) == hidden
+    assert sweep(ordinary.folder) == b"True\n"
+    assert living(hidden) == []
 
 
 # all of it

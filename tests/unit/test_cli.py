@@ -139,12 +139,13 @@ def test_a_date_is_read_strictly(call):
 
 
 def test_csv_goes_out_unfolded(call, monkeypatch):
-    monkeypatch.setattr(query, "ask", lambda _: Result(["a"], [["x" * 300], [None]], "SELECT 2"))
+    result = Result(["a"], [["x" * 300], [None]], "SELECT 2")
+    monkeypatch.setattr(query, "ask", lambda _, **__: result)
     assert call("sql", "select", "--csv")[1] == "a\n" + "x" * 300 + '\n""\n'
 
 
 def test_a_statement_without_rows_shows_the_servers_word(call, monkeypatch):
-    monkeypatch.setattr(query, "ask", lambda _: Result([], [], "SET"))
+    monkeypatch.setattr(query, "ask", lambda _, **__: Result([], [], "SET"))
     assert call("sql", "set x = 1")[1] == "SET\n"
 
 

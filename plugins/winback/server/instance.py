@@ -10,16 +10,17 @@ import fcntl
 import json
 import os
 import secrets
+import stat
 from base64 import urlsafe_b64encode
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from winback.errors import ServerError
 from winback.server import processes
-from winback.settings import settings
+from winback.settings import Settings, settings
 
 Mode = Literal["production", "demo"]
 PREFERRED_PORTS = {"airflow": 8080, "postgres": 5433, "sandbox": 8025}
@@ -67,6 +68,28 @@ class Instance:
         """Whether it was ever started."""
         return (self.postgres / "PG_VERSION").exists() or self.postgres.is_symlink()
 
+    def make_home(self) -> None:
+        """Makes its folder where it is missing, closed to other users.
+
+        One that was there before may be the user's own and serve more than winback: it stays as
+        it is. Those that can only be winback's are closed late rather than never.
+        """
+        for folder in dict.fromkeys((self.installation, self.home)):
+            folder.mkdir(mode=_home_mode(), parents=True, exist_ok=True)
+            if folder in (Settings.home, self.installation / "demo"):
+                _close(folder, _home_mode())
+
+    def make_folders(self) -> None:
+        """Makes the folders that are written to; nobody but its user can look into them."""
+        self.make_home()
+        for home, names in (
+            (self.home, ("airflow", "dbt", "logs", "sandbox")),
+            (self.installation, ("logs", "run")),
+        ):
+            for name in names:
+                (home / name).mkdir(exist_ok=True)
+                _close(home / name, 0o700)
+
     def secrets(self) -> dict[str, str]:
         """Its keys and passwords, made when first asked for; only its user can read them."""
         path = self.home / "secrets.json"
@@ -80,7 +103,7 @@ class Instance:
                 ) from error
         missing = {name: make() for name, make in _SECRETS.items() if name not in kept}
         if missing:
-            self.home.mkdir(parents=True, exist_ok=True)
+            self.make_home()
             write_private(path, json.dumps(kept | missing, indent=2))
         return kept | missing
 
@@ -162,7 +185,8 @@ def only_one() -> Iterator[None]:
     """
     path = _state_file().with_name("lock")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        instance("production").make_home()
+        path.parent.mkdir(exist_ok=True)
         lock = path.open("a")
     except OSError as error:
         raise ServerError(
@@ -209,6 +233,17 @@ def write_private(path: Path, content: str) -> None:
     unfinished.touch(mode=0o600)
     unfinished.write_text(content, encoding="utf-8")
     unfinished.replace(path)
+
+
+def _home_mode() -> int:
+    # as root PostgreSQL runs as nobody, who has to pass through on the way to its data
+    return 0o711 if os.geteuid() == 0 else 0o700
+
+
+def _close(folder: Path, mode: int) -> None:
+    # what the user has closed further stays so, and what is not ours we may not change
+    with suppress(PermissionError):
+        folder.chmod(stat.S_IMODE(folder.stat().st_mode) & mode)
 
 
 def _state_file() -> Path:

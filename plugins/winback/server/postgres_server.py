@@ -177,7 +177,7 @@ def _make_cluster(
     command += ["--locale=C.UTF-8", "--auth=scram-sha-256", f"--pwfile={password_file}"]
     command += ["--no-instructions"] + ([] if durable else ["--no-sync"])
     try:
-        result = subprocess.run(  # type: ignore[call-overload]
+        result = subprocess.run(
             command,
             check=False,
             capture_output=True,

@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 _PR_SET_PDEATHSIG = 1
-_PR_SET_CHILD_SUBREAPER = 36
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -32,7 +32,7 @@ class Account:
     uid: int
     gid: int
 
-    def popen_arguments(self) -> dict[str, object]:
+    def popen_arguments(self) -> dict[str, Any]:
         """Keyword arguments for `subprocess` that start a process as this user."""
         return {"user": self.uid, "group": self.gid, "extra_groups": []}
 
@@ -60,11 +60,6 @@ def die_with_parent(signum: int) -> Callable[[], None]:
     return before_exec
 
 
-def adopt_orphans() -> None:
-    """Makes this process the parent of any descendant whose own parent has died."""
-    _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-
-
 def started_at(pid: int) -> float | None:
     """When process `pid` started (seconds since the epoch); None when there is no such process."""
     try:
@@ -78,12 +73,6 @@ def is_alive(pid: int, start_time: float) -> bool:
     """Whether `pid` is still the process that started at `start_time`, not a later one."""
     now = started_at(pid)
     return now is not None and abs(now - start_time) < 1.0
-
-
-def descendants() -> list[psutil.Process]:
-    """Every living process below this one, deepest last."""
-    found: list[psutil.Process] = psutil.Process().children(recursive=True)
-    return found
 
 
 def end(processes: Iterable[psutil.Process], patience: float = 5.0) -> None:
@@ -151,9 +140,28 @@ def last_lines(path: Path, count: int = 5) -> str:
 
 
 def popen(
-    command: list[str], log: Path, *, on_parent_death: int, **options: object
+    command: list[str],
+    log: Path,
+    *,
+    on_parent_death: int,
+    before_exec: Callable[[], None] = lambda: None,
+    **options: object,
 ) -> subprocess.Popen[bytes]:
-    """Starts a server in a session of its own, with its output appended to `log`."""
+    """Starts a server in a session of its own, with its output appended to `log`.
+
+    Args:
+        command: Its command line.
+        log: Takes its output.
+        on_parent_death: The signal it is sent when we have died.
+        before_exec: What else the new process does first; system calls only.
+        **options: For `subprocess.Popen`.
+    """
+    die = die_with_parent(on_parent_death)
+
+    def prepare() -> None:
+        die()
+        before_exec()
+
     with log.open("ab") as output:
         return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
             command,
@@ -161,6 +169,6 @@ def popen(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            preexec_fn=die_with_parent(on_parent_death),  # noqa: PLW1509 - two system calls only
+            preexec_fn=prepare,  # noqa: PLW1509 - system calls only
             **options,
         )

@@ -69,6 +69,7 @@ class Services:
             [sys.executable, *arguments],
             log,
             on_parent_death=signal.SIGKILL,
+            before_exec=keeper.brand(self.environment[keeper.MARKER]),
             env=dict(self.environment),
             cwd="/",
         )
@@ -127,7 +128,7 @@ def watched(home: Path, environment: Mapping[str, str], logs: Path) -> Iterator[
     finally:
         for signum in before:  # a second Ctrl-C must not leave half of them behind
             signal.signal(signum, _go_on)
-        keeper.sweep(mark, _PATIENCE_SECONDS)
+        keeper.sweep(mark, services.pids().values(), _PATIENCE_SECONDS)
         _stop_rest(services)
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             guard.communicate(keeper.FAREWELL, timeout=5)

@@ -102,7 +102,7 @@ def running_instance(
         clear_leftovers_of(ours)
         if fresh:
             _wipe(ours)
-        ours.logs.mkdir(parents=True, exist_ok=True)
+        ours.make_folders()
         ports = stack.enter_context(instance.reserved_ports())
         urls = airflow_environment.urls(ports)
         environment = airflow_environment.child_environment(ours, ports, extra_environment)
@@ -148,7 +148,7 @@ def running_instance(
 
 def start_postgres(ours: Instance, port: int) -> PostgresServer:
     """Starts the instance's PostgreSQL alone; call `stop` on it."""
-    ours.home.mkdir(parents=True, exist_ok=True)
+    ours.make_home()
     return postgres_server.start(
         ours.postgres,
         port,
@@ -190,7 +190,6 @@ def _migrate_airflow(ours: Instance, running: Services, *, is_new: bool) -> None
 
 def _start_sandbox(ours: Instance, running: Services, port: int, airflow_url: str) -> None:
     secrets = ours.secrets()
-    ours.sandbox.mkdir(parents=True, exist_ok=True)
     private_key, api_key = ours.sandbox / "signing-key.pem", ours.sandbox / "api-key"
     instance.write_private(private_key, secrets["sandbox_signing_key"])
     instance.write_private(api_key, secrets["sandbox_api_key"])
