@@ -24,10 +24,12 @@ from fastapi import FastAPI
 from tests.conftest import Sandbox, SandboxFactory, Warehouse, WarehouseFactory
 from tests.flow import up_to_gate
 from tests.small_shop import SmallShop, small_shop
+from winback.outreach.dispatch import outreach
 from winback.sandbox.signing import Signer
 from winback.select.selection import Selected, select
 from winback.settings import settings
 
+CAMPAIGN = "welcome_back"
 AS_OF = date(2026, 3, 1)
 QUIET = (
     "--bounce-pct=0", "--spamreport-pct=0", "--deferred-pct=0", "--dropped-pct=0",
@@ -187,3 +189,22 @@ def configure(flow: MailFlow, monkeypatch: Any, **values: object) -> None:
     for name, value in values.items():
         monkeypatch.setenv(f"WINBACK_{name.upper()}", str(value))
     settings.cache_clear()
+
+
+def send(flow: MailFlow) -> dict[str, int]:
+    """Sends what is planned; how many messages took which way."""
+    return dict(outreach(flow.snapshot_id, AS_OF)[CAMPAIGN])
+
+
+def n_planned(flow: MailFlow) -> int:
+    """How many messages are planned."""
+    return flow.states()["planned"]
+
+
+def send_unanswered(flow: MailFlow) -> int:
+    """Sends all; how many were accepted. What the sandbox tells about them is left aside."""
+    n = outreach(flow.snapshot_id, AS_OF)[CAMPAIGN]["accepted"]
+    flow.sandbox.wait_for_events()
+    flow.warehouse.execute("truncate pii.webhook_inbox")
+    flow.warehouse.execute("delete from ops.suppression")
+    return int(n)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from winback.errors import GateFailed
+from winback.errors import DispatchRefused, GateFailed
 from winback.warehouse import connection as warehouse
 
 log = logging.getLogger(__name__)
@@ -124,6 +124,40 @@ def warehouse_url() -> str:
     """The warehouse's URL for SQLAlchemy, acting as the loader."""
     plain = warehouse.url().replace("postgresql://", "postgresql+psycopg://", 1)
     return f"{plain}{'&' if '?' in plain else '?'}options=-crole%3Dwinback_loader"
+
+
+def require_fit_to_act(snapshot_id: int, as_of: date) -> None:
+    """Refuses a snapshot that nobody may be selected or written to from.
+
+    Raises:
+        DispatchRefused: It is a backfill, of another date, not the newest, or did not pass.
+    """
+    with warehouse.connect("sender") as connection:
+        row = connection.execute(
+            "select purpose, as_of, snapshot_id = (select snapshot_id from ops.newest_snapshot)"
+            " from ops.snapshot where snapshot_id = %s",
+            (snapshot_id,),
+        ).fetchone()
+    if row is None:
+        raise DispatchRefused(f"there is no snapshot {snapshot_id}: run winback_ingest first")
+    purpose, of_date, is_newest = row
+    if purpose != "live":
+        raise DispatchRefused(
+            f"snapshot {snapshot_id} is a backfill: backfills compute, never send"
+        )
+    if of_date != as_of:
+        raise DispatchRefused(f"snapshot {snapshot_id} is of {of_date}, not of {as_of}")
+    if not is_newest:
+        # an older one does not know who withdrew since, and the marts are of another date
+        raise DispatchRefused(
+            f"snapshot {snapshot_id} of {as_of} is not the newest complete one: what is planned"
+            " goes out with the newest"
+        )
+    if not has_passed(snapshot_id):
+        raise DispatchRefused(
+            f"snapshot {snapshot_id} of {as_of} has not passed the gates raw and marts: nothing is"
+            " sent; see ops.gate_result, mend the data and run winback_ingest again"
+        )
 
 
 def has_passed(snapshot_id: int) -> bool:

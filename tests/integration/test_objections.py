@@ -14,9 +14,8 @@ import httpx
 import pytest
 
 from tests.conftest import SandboxFactory, WarehouseFactory
-from tests.mail_flow import AS_OF, MailFlow, event, mail_flow
+from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, event, mail_flow, send_unanswered
 from winback.outreach import ledger as send_ledger
-from winback.outreach.dispatch import outreach
 from winback.outreach.lists import write_list
 from winback.privacy.keyed_hash import address_hash
 from winback.record import suppression
@@ -24,8 +23,6 @@ from winback.record.events import record
 from winback.record.unsubscribe import token, unsubscribe
 from winback.settings import settings
 from winback.warehouse import connection as warehouse
-
-CAMPAIGN = "welcome_back"
 
 
 @pytest.fixture(scope="module")
@@ -43,15 +40,6 @@ def flow(built: MailFlow) -> MailFlow:
     return built
 
 
-def send(flow: MailFlow) -> int:
-    """Sends all; how many were accepted. What the sandbox tells about them is left aside."""
-    n = outreach(flow.snapshot_id, AS_OF)[CAMPAIGN]["accepted"]
-    flow.sandbox.wait_for_events()
-    flow.warehouse.execute("truncate pii.webhook_inbox")
-    flow.warehouse.execute("delete from ops.suppression")
-    return int(n)
-
-
 def second_message(flow: MailFlow, where: str, step: int, **changed: str) -> Any:
     """Plans another step for somebody who got one, as a second campaign would."""
     message_id, customer_key, hashed = flow.message(where)
@@ -67,7 +55,7 @@ def second_message(flow: MailFlow, where: str, step: int, **changed: str) -> Any
 
 
 def test_a_bounce_stops_the_address_a_complaint_the_person(flow: MailFlow) -> None:
-    send(flow)
+    send_unanswered(flow)
     (bounced, *_), (complained, *_) = flow.warehouse.execute(
         "select message_id from ops.outreach order by message_id limit 2"
     )
@@ -92,7 +80,7 @@ def test_a_bounce_stops_the_address_a_complaint_the_person(flow: MailFlow) -> No
 
 
 def test_an_unsubscribe_by_link_or_event_stops_what_is_planned_and_claimed(flow: MailFlow) -> None:
-    send(flow)
+    send_unanswered(flow)
     message_id, planned = second_message(flow, "state = 'accepted'", 2)
     with warehouse.connect("sender") as connection:
         claims = send_ledger.claim(connection, CAMPAIGN, "test", settings())
@@ -120,7 +108,7 @@ def test_an_unsubscribe_by_link_or_event_stops_what_is_planned_and_claimed(flow:
 
 
 def test_who_objects_leaves_the_lists_with_the_next_record_step(flow: MailFlow) -> None:
-    n = send(flow)
+    n = send_unanswered(flow)
     path, n_people = write_list(settings().home / "lists", CAMPAIGN, AS_OF)
     assert n_people == n
     assert record().total() == 0
@@ -172,7 +160,7 @@ def test_who_objects_to_a_message_that_the_ledger_lost_is_suppressed_by_address(
 
 
 def test_a_click_during_the_record_step_waits_instead_of_locking_it_up(flow: MailFlow) -> None:
-    send(flow)
+    send_unanswered(flow)
     message_id, planned = second_message(flow, "state = 'accepted'", 2)
     waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
     with ThreadPoolExecutor(1) as pool:
@@ -194,7 +182,7 @@ def test_a_click_during_the_record_step_waits_instead_of_locking_it_up(flow: Mai
 def test_two_workers_with_the_same_events_do_not_wait_for_each_other_for_ever(
     flow: MailFlow,
 ) -> None:
-    send(flow)
+    send_unanswered(flow)
     rows = flow.warehouse.execute("select message_id from ops.outreach order by message_id")
     events = [event(word, m) for (m,) in rows for word in ("delivered", "unsubscribe")]
     for seed in range(12):

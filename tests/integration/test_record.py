@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from tests.conftest import SandboxFactory, WarehouseFactory
-from tests.mail_flow import AS_OF, MailFlow, configure, event, mail_flow
+from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, configure, event, mail_flow, send_unanswered
 from winback.outreach import ledger as send_ledger
 from winback.outreach.dispatch import outreach
 from winback.record import webhook
@@ -20,8 +20,6 @@ from winback.record.events import apply, record
 from winback.record.vocabulary import read_batch
 from winback.settings import settings
 from winback.warehouse import connection as warehouse
-
-CAMPAIGN = "welcome_back"
 
 
 @pytest.fixture(scope="module")
@@ -40,15 +38,6 @@ def flow(built: MailFlow) -> MailFlow:
     built.sandbox.wait_for_events()
     assert built.restart().n_planned > 10
     return built
-
-
-def send(flow: MailFlow) -> int:
-    """Sends all; how many were accepted. What the sandbox tells about them is left aside."""
-    n = outreach(flow.snapshot_id, AS_OF)[CAMPAIGN]["accepted"]
-    flow.sandbox.wait_for_events()
-    flow.warehouse.execute("truncate pii.webhook_inbox")
-    flow.warehouse.execute("delete from ops.suppression")
-    return int(n)
 
 
 def rows_of(flow: MailFlow) -> list[tuple[Any, ...]]:
@@ -85,7 +74,7 @@ def test_the_sandboxs_own_events_settle_every_message_and_suppress(flow: MailFlo
 
 
 def test_46_times_the_same_events_in_any_order_change_nothing(flow: MailFlow) -> None:
-    send(flow)
+    send_unanswered(flow)
     rows = flow.warehouse.execute("select message_id from ops.outreach order by message_id")
     events = [event("processed", m) for (m,) in rows] + [event("delivered", m) for (m,) in rows]
     events += [event("bounce", rows[0][0], status="5.1.1"), event("spamreport", rows[1][0])]
@@ -107,7 +96,7 @@ def test_46_times_the_same_events_in_any_order_change_nothing(flow: MailFlow) ->
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_order_of_events_does_not_matter(flow: MailFlow, seed: int) -> None:
-    send(flow)
+    send_unanswered(flow)
     message_id, *_ = flow.message()
     words = ["processed", "deferred", "delivered", "open", "bounce"]
     Random(seed).shuffle(words)  # noqa: S311 - an order, no secret
@@ -123,7 +112,7 @@ def test_the_order_of_events_does_not_matter(flow: MailFlow, seed: int) -> None:
 def test_no_event_leads_back_from_where_a_message_ended(
     flow: MailFlow, last: str, state: str
 ) -> None:
-    n = send(flow)
+    n = send_unanswered(flow)
     message_id, *_ = flow.message()
     flow.post([event(last, message_id)])
     record()
@@ -205,7 +194,7 @@ def test_forged_old_or_oversized_batches_are_refused(
 def test_a_processed_batch_is_wiped_and_a_broken_one_is_kept_and_holds_up_nobody(
     flow: MailFlow,
 ) -> None:
-    send(flow)
+    send_unanswered(flow)
     (first, *_), (second, *_) = flow.warehouse.execute(
         "select message_id from ops.outreach order by message_id limit 2"
     )
@@ -227,7 +216,7 @@ def test_a_processed_batch_is_wiped_and_a_broken_one_is_kept_and_holds_up_nobody
 def test_a_batch_that_the_warehouse_refuses_is_kept_whole_and_holds_up_nobody(
     flow: MailFlow,
 ) -> None:
-    n = send(flow)
+    n = send_unanswered(flow)
     message_id, *_ = flow.message()
     flow.warehouse.execute("alter table ops.event add constraint broken check (kind <> 'clicked')")
     try:

@@ -9,10 +9,9 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 
 from winback.errors import DispatchRefused
-from winback.gate import has_passed
+from winback.gate import require_fit_to_act
 from winback.outreach.web_address import is_https, is_loopback, is_web_address
 from winback.settings import Settings
-from winback.warehouse import connection as warehouse
 
 
 def require_allowed(snapshot_id: int, as_of: date, config: Settings, now: datetime) -> None:
@@ -21,12 +20,7 @@ def require_allowed(snapshot_id: int, as_of: date, config: Settings, now: dateti
     Raises:
         DispatchRefused: With the reason and the mend.
     """
-    _require_newest(snapshot_id, as_of)
-    if not has_passed(snapshot_id):
-        raise DispatchRefused(
-            f"snapshot {snapshot_id} has not passed the gates raw and marts: nothing is sent;"
-            " see ops.gate_result, mend the data and run winback_ingest again"
-        )
+    require_fit_to_act(snapshot_id, as_of)
     if not config.sendgrid_api_key:
         raise DispatchRefused("there is no key for the mail API: set WINBACK_SENDGRID_API_KEY")
     if not is_web_address(config.public_url):
@@ -61,26 +55,4 @@ def _require_real(as_of: date, config: Settings, now: datetime) -> None:
         raise DispatchRefused(
             "public_url must be an https address that recipients can reach, since every message's"
             " unsubscribe link points there: set it before writing to real people"
-        )
-
-
-def _require_newest(snapshot_id: int, as_of: date) -> None:
-    with warehouse.connect("sender") as connection:
-        row = connection.execute(
-            "select s.purpose, s.as_of, newest.snapshot_id from ops.snapshot as s"
-            " left join ops.newest_snapshot as newest on true where s.snapshot_id = %s",
-            (snapshot_id,),
-        ).fetchone()
-    if row is None:
-        raise DispatchRefused(f"there is no snapshot {snapshot_id}: run winback_ingest first")
-    purpose, of_date, newest = row
-    if purpose != "live":
-        raise DispatchRefused(f"snapshot {snapshot_id} is a backfill: backfills never send")
-    if of_date != as_of:
-        raise DispatchRefused(f"snapshot {snapshot_id} is of {of_date}, not of {as_of}")
-    if newest != snapshot_id:
-        # an older date would not know who withdrew since, and raw is not of this snapshot any more
-        raise DispatchRefused(
-            f"snapshot {snapshot_id} of {as_of} is not the newest complete one: nothing is sent"
-            " for it any more; what is planned goes out with the newest"
         )

@@ -14,8 +14,7 @@ from typing import Any
 
 import psycopg
 
-from winback.errors import DispatchRefused
-from winback.gate import has_passed
+from winback.gate import require_fit_to_act
 from winback.select.assignment import draw
 from winback.select.campaigns import Campaign, read_campaigns
 from winback.settings import Settings, settings
@@ -175,37 +174,10 @@ def select(snapshot_id: int, as_of: date) -> list[Selected]:
     """
     config = settings()
     campaigns = read_campaigns(config.campaigns)
-    _require_fit(snapshot_id, as_of)
+    require_fit_to_act(snapshot_id, as_of)
     selected = [_select(campaign, snapshot_id, as_of, config) for campaign in campaigns]
     warehouse.analyze("ops.assignment", "ops.outreach", "ops.verdict")
     return selected
-
-
-def _require_fit(snapshot_id: int, as_of: date) -> None:
-    with warehouse.connect("sender") as connection:
-        row = connection.execute(
-            "select purpose, as_of, snapshot_id = (select snapshot_id from ops.newest_snapshot)"
-            " from ops.snapshot where snapshot_id = %s",
-            (snapshot_id,),
-        ).fetchone()
-    if row is None:
-        raise DispatchRefused(f"there is no snapshot {snapshot_id}: run winback_ingest first")
-    purpose, of_date, is_newest = row
-    if purpose != "live":
-        raise DispatchRefused(
-            f"snapshot {snapshot_id} is a backfill: backfills compute, never send"
-        )
-    if of_date != as_of:
-        raise DispatchRefused(f"snapshot {snapshot_id} is of {of_date}, not of {as_of}")
-    if not is_newest:
-        raise DispatchRefused(
-            f"snapshot {snapshot_id} of {as_of} is not the newest: the marts are not of its date"
-        )
-    if not has_passed(snapshot_id):
-        raise DispatchRefused(
-            f"snapshot {snapshot_id} of {as_of} has not passed the gates raw and marts:"
-            " see ops.gate_result, mend the data and run winback_ingest again"
-        )
 
 
 def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings) -> Selected:

@@ -2,45 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.conftest import SandboxFactory, WarehouseFactory
-from tests.mail_flow import AS_OF, MailFlow, configure, mail_flow
+from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, configure, n_planned, send
 from winback.errors import DispatchRefused, SettingsError
 from winback.outreach.dispatch import outreach
 from winback.record.events import record
 from winback.settings import settings
 
-CAMPAIGN = "welcome_back"
 AT_NIGHT = datetime(AS_OF.year, AS_OF.month, AS_OF.day, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def built(
-    warehouse_factory: WarehouseFactory, sandbox_factory: SandboxFactory
-) -> Iterator[MailFlow]:
-    with mail_flow(warehouse_factory, sandbox_factory) as flow:
-        yield flow
-
-
-@pytest.fixture
-def flow(built: MailFlow) -> Iterator[MailFlow]:
-    selected = built.restart()
-    assert selected.n_planned == selected.n_treated > 10
-    yield built
-    # whatever a test did: nobody got a message twice
-    assert built.sandbox.counts()["max_per_key"] <= 1
-
-
-def send(flow: MailFlow) -> dict[str, int]:
-    return dict(outreach(flow.snapshot_id, AS_OF)[CAMPAIGN])
-
-
-def n_planned(flow: MailFlow) -> int:
-    return flow.states()["planned"]
 
 
 def test_what_is_planned_is_accepted_delivered_and_never_sent_again(flow: MailFlow) -> None:
@@ -192,7 +164,7 @@ def test_nothing_leaves_without_passed_gates_or_from_another_snapshot(flow: Mail
         " values (%s, %s, 'shop', now()) returning snapshot_id"
     )
     [(backfill,)] = flow.warehouse.execute(snapshot, (AS_OF, "backfill"))
-    with pytest.raises(DispatchRefused, match="backfills never send"):
+    with pytest.raises(DispatchRefused, match="backfills compute, never send"):
         outreach(backfill, AS_OF)
     [(newer,)] = flow.warehouse.execute(snapshot, (AS_OF + timedelta(days=1), "live"))
     with pytest.raises(DispatchRefused, match="not the newest complete one"):

@@ -6,21 +6,18 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.conftest import SandboxFactory, WarehouseFactory
-from tests.mail_flow import AS_OF, MailFlow, configure, mail_flow
+from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, configure, n_planned, send
 from winback.errors import DispatchRefused
 from winback.outreach import ledger
-from winback.outreach.dispatch import outreach
 from winback.record.events import record
 from winback.settings import PROJECT, settings
 from winback.warehouse import connection as warehouse
 
-CAMPAIGN = "welcome_back"
 SENDING = (
     "from datetime import date; from winback.outreach.dispatch import outreach;"
     "outreach({snapshot}, date({as_of}))"
@@ -31,31 +28,6 @@ CLAIMING = (
     "with connect('sender') as c: ledger.claim(c, 'welcome_back', 'child', settings())\n"
     "time.sleep(600)"
 )
-
-
-@pytest.fixture(scope="module")
-def built(
-    warehouse_factory: WarehouseFactory, sandbox_factory: SandboxFactory
-) -> Iterator[MailFlow]:
-    with mail_flow(warehouse_factory, sandbox_factory) as flow:
-        yield flow
-
-
-@pytest.fixture
-def flow(built: MailFlow) -> Iterator[MailFlow]:
-    selected = built.restart()
-    assert selected.n_planned == selected.n_treated > 10
-    yield built
-    # whatever a test did: nobody got a message twice
-    assert built.sandbox.counts()["max_per_key"] <= 1
-
-
-def send(flow: MailFlow) -> dict[str, int]:
-    return dict(outreach(flow.snapshot_id, AS_OF)[CAMPAIGN])
-
-
-def n_planned(flow: MailFlow) -> int:
-    return flow.states()["planned"]
 
 
 def wait_until(is_true: Callable[[], bool], seconds: float = 60) -> None:

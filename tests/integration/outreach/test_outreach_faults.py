@@ -3,44 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import SandboxFactory, WarehouseFactory
-from tests.mail_flow import AS_OF, MailFlow, configure, mail_flow
+from tests.mail_flow import CAMPAIGN, MailFlow, configure, n_planned, send
 from winback.errors import CampaignError, DispatchRefused, TransportStopped
-from winback.outreach.dispatch import outreach
 from winback.record.events import record
 from winback.settings import PROJECT
-
-CAMPAIGN = "welcome_back"
-
-
-@pytest.fixture(scope="module")
-def built(
-    warehouse_factory: WarehouseFactory, sandbox_factory: SandboxFactory
-) -> Iterator[MailFlow]:
-    with mail_flow(warehouse_factory, sandbox_factory) as flow:
-        yield flow
-
-
-@pytest.fixture
-def flow(built: MailFlow) -> Iterator[MailFlow]:
-    selected = built.restart()
-    assert selected.n_planned == selected.n_treated > 10
-    yield built
-    # whatever a test did: nobody got a message twice
-    assert built.sandbox.counts()["max_per_key"] <= 1
-
-
-def send(flow: MailFlow) -> dict[str, int]:
-    return dict(outreach(flow.snapshot_id, AS_OF)[CAMPAIGN])
-
-
-def n_planned(flow: MailFlow) -> int:
-    return flow.states()["planned"]
 
 
 def test_a_wrong_key_stops_the_campaign_and_keeps_the_plan(
