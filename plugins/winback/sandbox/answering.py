@@ -15,6 +15,7 @@ import threading
 import time
 from typing import Any
 
+from winback.outreach.web_address import is_loopback
 from winback.sandbox import loopback
 from winback.sandbox.journal import Answer, Journal, Unanswered
 from winback.sandbox.signing import Signer
@@ -145,7 +146,7 @@ class Answering(threading.Thread):
         urls = [
             url
             for url in _ONE_CLICK_URL.findall(headers.get("list-unsubscribe", ""))
-            if loopback.is_loopback(url)
+            if is_loopback(url)
         ]
         offer = headers.get("list-unsubscribe-post", "").replace(" ", "").lower()
         if not urls or offer != "list-unsubscribe=one-click":

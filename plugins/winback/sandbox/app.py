@@ -13,12 +13,12 @@ from fastapi import FastAPI
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
 
 from winback.errors import ServerError
+from winback.outreach.web_address import is_loopback
 from winback.sandbox.answering import Answering
 from winback.sandbox.faults import Fault, FaultSwitch
 from winback.sandbox.inbox import inbox_router
 from winback.sandbox.inbox_queries import counts
 from winback.sandbox.journal import Journal
-from winback.sandbox.loopback import is_loopback
 from winback.sandbox.send import MailSend
 from winback.sandbox.serving import Connections
 from winback.sandbox.signing import Signer

@@ -5,26 +5,14 @@ Every outgoing request of the sandbox is made through `post`; there is no other 
 
 from __future__ import annotations
 
-import ipaddress
 import threading
-from urllib.parse import urlsplit
 
 import httpx
 
+from winback.outreach.web_address import is_loopback
+
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 5.0
-
-
-def is_loopback(url: str) -> bool:
-    """Whether `url` is a web address on this very machine; names other than localhost are not."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-        if parts.scheme not in ("http", "https") or not host:
-            return False
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def client(timeout_seconds: float = 20.0) -> httpx.Client:
