@@ -28,8 +28,9 @@ COPY dbt_project dbt_project
 COPY expectations expectations
 COPY campaigns campaigns
 COPY config config
+COPY benchmarks benchmarks
 # readable even from a checkout that only its owner may read
-RUN chmod -R a+rX /opt/winback && python -m compileall -q plugins dags expectations
+RUN chmod -R a+rX /opt/winback && python -m compileall -q plugins dags expectations benchmarks
 
 ENV PYTHONPATH=/opt/winback/plugins:/opt/winback \
     WINBACK_HOME=/var/lib/winback \

@@ -7,3 +7,9 @@
 {% macro is_known(column) -%}
     {{ column }} < cast('{{ var("as_of_at") }}' as {{ dbt.type_timestamp() }} with time zone)
 {%- endmacro %}
+
+{#- True for rows of a feed that are known and that the source had not deleted by then. -#}
+{% macro is_in_feed(event_time) -%}
+    {{ is_known(event_time) }}
+    and (deleted_at is null or not {{ is_known('deleted_at') }})
+{%- endmacro %}

@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from winback import sources_cli
+from winback import customers_cli, gate_cli, sources_cli
+from winback.errors import WinbackError
 from winback.terminal import line, out, progress, show_addresses
 
 _START = "Start here"
@@ -50,8 +51,14 @@ def demo(
             "--break", metavar="FEED", help="Damage a feed, to see how the gate stops the flow."
         ),
     ] = None,
+    data: Annotated[
+        str, typer.Option(metavar="NAME", help="What it runs on: cdnow or completejourney.")
+    ] = "cdnow",
 ) -> None:
     """Run the whole flow on real purchases (CDNOW, 1997 to 1998) and show what came of it.
+
+    With --data completejourney: on a grocer's baskets, products and campaigns of 2017, which their
+    publisher calls simulated after real shopping.
 
     All of it is made for the demo on this machine, and no message leaves it.
 
@@ -64,10 +71,12 @@ def demo(
         ./winback demo --exit
 
         ./winback demo --break orders
+
+        ./winback demo --data completejourney
     """
     from winback.demo.replay import run_demo
 
-    raise typer.Exit(run_demo(leave, break_feed))
+    raise typer.Exit(run_demo(leave, break_feed, data))
 
 
 @app.command(
@@ -88,6 +97,36 @@ def test(context: typer.Context) -> None:
 
     os.chdir(PROJECT)
     os.execv(sys.executable, [sys.executable, "-m", "pytest", *context.args])  # noqa: S606
+
+
+@app.command(rich_help_panel=_LOOK, short_help="Measure how fast it is, against the floor.")
+def bench(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which: extract.")],
+    scale: Annotated[
+        float, typer.Option(help="Part of the full size, such as 0.05 for a quick look.")
+    ] = 1.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Measure a step against the least it could cost, in the same run on the same machine, and
+    print the ratios. Exit code 1 when one is above its limit.
+
+    Needs a database server of its own, some gigabytes of disk and minutes of time.
+
+    Example:
+
+        ./winback bench extract --scale 0.05
+    """
+    from importlib import import_module
+
+    from benchmarks import BENCHMARKS
+    from benchmarks.measuring import tell
+
+    if name not in BENCHMARKS:
+        raise WinbackError(f"there is no benchmark {name!r}: write one of {', '.join(BENCHMARKS)}")
+    result = import_module(f"benchmarks.{name}").run(scale)
+    tell(result, as_json=as_json)
+    if result.exceeded():
+        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=_DAILY, short_help="Start winback in the background.")
@@ -184,6 +223,8 @@ def run(
 
 
 app.add_typer(sources_cli.app, name="sources", rich_help_panel=_DAILY)
+app.add_typer(customers_cli.app, name="customers", rich_help_panel=_LOOK)
+app.add_typer(gate_cli.app, name="gate", rich_help_panel=_DAILY)
 
 
 @app.command(rich_help_panel=_LOOK, short_help="Ask the warehouse, as BI tools do.")

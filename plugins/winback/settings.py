@@ -51,10 +51,25 @@ class Settings:
     contact_pause_days: int = _setting(14, "after one campaign wrote, others keep quiet")
     consent_unused_months: int = _setting(24, "consent not used for this long counts as lapsed")
 
+    merge_plus_addresses: bool = _setting(
+        False, "ada+shop@… and ada@… are one person; not every provider delivers them alike"
+    )
+
     max_quarantined_pct: float = _setting(2.0, "more bad rows than this stop the run")
-    max_order_age_days: int = _setting(7, "an older newest order means that orders are missing")
-    max_orphaned_orders_pct: float = _setting(2.0, "orders of customers that nobody knows")
     max_candidates_pct: float = _setting(95.0, "a larger share of customers is a data fault")
+    max_candidates_change_pct: float = _setting(50.0, "candidates, against the snapshot before")
+    max_state_change_points: float = _setting(10.0, "a state's share, against the one before")
+    max_repeated_keys_pct: float = _setting(1.0, "rows of a load that repeat another one's key")
+    max_unmatched_pct: float = _setting(2.0, "rows that point to nothing, as orders of nobody")
+    max_null_rise_points: float = _setting(20.0, "a column's empty share, against the load before")
+    min_received_pct: float = _setting(50.0, "a whole load's rows, against the load before")
+    max_future_pct: float = _setting(0.1, "facts that lie in the future")
+    min_usual_orders_pct: float = _setting(20.0, "a day's orders, of what that weekday usually has")
+    max_usual_orders_pct: float = _setting(500.0, "a day's orders, of what that weekday has")
+    orders_delay_days: int = _setting(0, "orders arrive this many days late; younger days wait")
+    order_total_tolerance_pct: float = _setting(20.0, "lines may differ by this from their order")
+    max_differing_totals_pct: float = _setting(5.0, "orders that differ from their lines by more")
+    kept_gate_pages: int = _setting(200, "the newest pages of the gates in <home>/gates are kept")
 
     sender_name: str = _setting("", "the company that writes, as the law wants it named")
     sender_email: str = _setting("", "address that messages come from; answers go there")

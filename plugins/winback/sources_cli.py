@@ -1,22 +1,21 @@
 """`./winback sources`: what a data engineer asks while connecting a shop.
 
-Only what is printed; the looking is done in `extract/source_check.py`.
+Only wiring; the work is done in `extract/sources/source_check.py`,
+`extract/proposal/source_proposal.py` and `extract/snapshot.py`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import sys
+from datetime import datetime
+from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
-from winback.errors import SourceError
+from winback.errors import DeclarationError, SourceError
 from winback.terminal import line, out
-
-if TYPE_CHECKING:
-    from winback.extract.column_mapping import ColumnMapping
-    from winback.extract.source_check import FeedCheck
 
 app = typer.Typer(no_args_is_help=True, help="Connect your data, and see whether it fits.")
 
@@ -24,23 +23,119 @@ app = typer.Typer(no_args_is_help=True, help="Connect your data, and see whether
 @app.command(short_help="Look at every source: columns, mapping, first rows, what would not pass.")
 def check() -> None:
     """Read the beginning of every source that config/sources.yaml maps, load nothing, and say what
-    is there, how it is mapped, and which rows would be quarantined. Personal values are masked.
+    is there, how it is mapped, what is missing and what to write, and which rows would be
+    quarantined. Personal values are masked.
 
     Connections are taken from AIRFLOW_CONN_… variables, or from Airflow while winback runs.
     """
-    from winback.extract.mapping import read_dataset
+    from winback.extract.mapping.dataset import read_dataset
     from winback.extract.snapshot import chosen_dataset
-    from winback.extract.source_check import check_sources
+    from winback.extract.sources.source_check import check_sources
+    from winback.extract.sources.source_report import report
     from winback.settings import settings
 
     config = settings()
-    dataset = read_dataset(config.sources, chosen_dataset(config), config.data)
+    dataset = read_dataset(config.sources, chosen_dataset(config), config.data, is_draft=True)
     checks = check_sources(dataset, config.business_timezone)
     for each in checks:
-        _show(each)
-    faulty = [each.mapping.feed.name for each in checks if each.problem]
-    if faulty:
-        raise SourceError(f"mend the source of {', '.join(faulty)}, then check again")
+        out.print(report(each))
+    unreadable = [each.mapping.feed.name for each in checks if each.problem]
+    if unreadable:
+        raise SourceError(f"mend the source of {', '.join(unreadable)}, then check again")
+    incomplete = [each.mapping.feed.name for each in checks if each.missing]
+    if incomplete:
+        raise DeclarationError(
+            f"map the required columns of {', '.join(incomplete)} in {config.sources}, then check"
+            " again"
+        )
+
+
+@app.command(short_help="Propose a mapping by looking at your tables or files.")
+def init(
+    source: Annotated[
+        str,
+        typer.Option(
+            "--from",
+            metavar="ADDRESS",
+            help="postgres://user:password@host:5432/database, the id of an Airflow connection, or"
+            " a folder of .csv, .parquet or .jsonl files",
+        ),
+    ],
+    dataset: Annotated[str, typer.Option(help="Name of the dataset.")] = "shop",
+) -> None:
+    """Look at tables or files, and print a sources file that maps each feed to the table that looks
+    most like it, by names and types. Nothing is loaded or changed. Comments say what is doubtful.
+
+    Save it, choose it, and look at it:
+
+        ./winback sources init --from … > shop.yaml
+
+        WINBACK_SOURCES=shop.yaml WINBACK_DATASET=shop ./winback sources check
+    """
+    from winback.extract.proposal.source_proposal import propose_sources
+
+    out.print(Text(propose_sources(source, dataset)), soft_wrap=True, end="")
+
+
+@app.command(short_help="Load one feed now, for instance after mending its source.")
+def load(
+    feed: Annotated[str, typer.Argument(help="Such as orders.")],
+    since: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"], metavar="DATE", help="Read what was changed from this day on."
+        ),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Read everything, whatever the cursor says.")
+    ] = False,
+    accept_types: Annotated[
+        bool, typer.Option(help="A required column may have another type than before.")
+    ] = False,
+) -> None:
+    """Load one feed from its source and say what became of its rows. Rows are replaced by their
+    keys, so doing it twice changes nothing. Models and lists follow with the next run.
+
+    Example:
+
+        ./winback sources load orders --since 2026-01-01
+    """
+    from winback.extract.snapshot import load_one
+
+    _work_inside()
+    day = since.date() if since else None
+    counts = load_one(feed, day, is_whole=everything, accept_types=accept_types)
+    line(
+        f"{feed}: {counts.n_received:,} received = {counts.n_passed:,} passed"
+        f" + {counts.n_quarantined:,} quarantined"
+        + (f", {counts.n_deleted:,} deleted at the source" if counts.n_deleted else "")
+    )
+    if counts.n_quarantined:
+        line(f"  what and why: ./winback sources quarantined {feed}")
+
+
+@app.command(short_help="Show the rows that were set aside, and why.")
+def quarantined(
+    feed: Annotated[str | None, typer.Argument(help="Such as orders; left out: all.")] = None,
+    limit: Annotated[int, typer.Option(help="Rows at most.", min=1)] = 20,
+) -> None:
+    """Show the rows of each feed's newest load that broke their declaration, with every reason.
+    Personal values are keyed hashes. Mend them at the source, then load the feed again.
+    """
+    from winback.extract.loading.quarantine import newest_rejected
+
+    _work_inside()
+    rows = newest_rejected(feed, limit)
+    if not rows:
+        line(f"nothing is in quarantine{f' of {feed}' if feed else ''}")
+        return
+    for row in rows:
+        out.print(Text(f"{row.feed}, {row.source}, row {row.row_number}", style="bold"))
+        for reason in row.reasons:
+            out.print(Text(f"  {reason}", style="yellow"), soft_wrap=True)
+        received = {name: value for name, value in row.content.items() if value is not None}
+        out.print(Text(f"  {json.dumps(received, ensure_ascii=False)}", style="dim"))
+    line(f"\nMend them at the source, then: ./winback sources load {feed or 'FEED'}")
 
 
 @app.command("list", short_help="Say of every feed how fresh it is and what was left out.")
@@ -63,37 +158,9 @@ from marts.rpt_feeds order by is_present desc, feed
 """
 
 
-def _show(found: FeedCheck) -> None:
-    feed = found.mapping.feed
-    out.print(Text(f"\n{feed.name}", style="bold"), Text(f"from {found.mapping.source}"))
-    if found.problem:
-        out.print(Text(f"  {found.problem}", style="red"), soft_wrap=True)
-        return
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for title in ("  feed", "source", "type", *(f"row {n + 1}" for n in range(len(found.sample)))):
-        table.add_column(title)
-    for name, how in found.mapping.columns.items():
-        origin = next(iter(how.source_columns), None) if how.column else None
-        kind = found.source_columns.get(origin, "") if origin else ""
-        values = [row.get(origin, "") if origin else "" for row in found.sample]
-        table.add_row(f"  {name}", _origin(how), kind, *values)
-    out.print(table)
-    if found.unmapped_columns:
-        line(f"  not mapped, optional: {', '.join(found.unmapped_columns)}")
-    if found.unused_columns:
-        line(f"  not read from the source: {', '.join(found.unused_columns)}")
-    n_bad = sum(found.reasons.values())
-    if n_bad:
-        line(f"  of the first {found.n_looked_at:,} rows would be quarantined:")
-        for reason, n in found.reasons.most_common(8):
-            out.print(Text(f"    {n:>7,}  {reason}", style="yellow"), soft_wrap=True)
-    else:
-        out.print(Text(f"  the first {found.n_looked_at:,} rows pass", style="green"))
+def _work_inside() -> None:
+    """Lets a child do this command with the instance's warehouse and key, unless they are here."""
+    from winback.server import instance_command
 
-
-def _origin(how: ColumnMapping) -> str:
-    if how.column:
-        return how.column
-    if how.constant is not None:
-        return f"always {how.constant!r}"
-    return how.template or f"generated: {how.generate}"
+    if not instance_command.is_inside():
+        raise typer.Exit(instance_command.run_inside(sys.argv[1:]))

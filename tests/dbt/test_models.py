@@ -11,6 +11,7 @@ from tests.conftest import Warehouse, WarehouseFactory
 from tests.small_shop import small_shop
 from winback.dbt_build import build, invoke, schema_suffix
 from winback.errors import ModelBuildFailed
+from winback.extract.feeds import FEEDS
 from winback.extract.snapshot import extract
 
 AS_OF = date(2025, 3, 1)
@@ -29,7 +30,7 @@ def test_every_model_builds_and_passes_its_tests(extracted: Warehouse) -> None:
     stage, model = build("stage", AS_OF), build("model", AS_OF)
     built = {name for name in stage | model if name.startswith(("stg_", "int_", "dim_", "fct_"))}
     assert {
-        "stg_customers", "stg_orders", "stg_order_lines", "stg_consents", "int_orders__daily",
+        *(f"stg_{feed}" for feed in FEEDS), "int_orders__daily",
         "int_customers__rhythm", "int_candidates", "dim_customers", "fct_orders",
         "fct_inactive_six_months", "fct_customer_states", "fct_candidates", "fct_verdicts",
     } <= built  # fmt: skip
@@ -42,7 +43,7 @@ def test_every_model_builds_and_passes_its_tests(extracted: Warehouse) -> None:
 def test_the_unit_tests_of_the_models_pass(extracted: Warehouse) -> None:
     results = invoke(["--quiet", "test", "--select", "test_type:unit"], AS_OF)
     tests = {name: status for name, (status, _) in results.items() if "on-run-end" not in name}
-    assert len(tests) >= 14
+    assert len(tests) >= 14 + len(FEEDS)
     assert set(tests.values()) == {"pass"}
 
 
@@ -51,7 +52,7 @@ def test_a_failing_data_test_stops_the_build_and_is_named(extracted: Warehouse) 
     extracted.execute("insert into raw.orders select * from raw.orders limit 1")
     with pytest.raises(
         ModelBuildFailed,
-        match=r"1 of \d+ failed, \d+ were skipped: source_unique_raw_orders_order_id",
+        match=r"1 of \d+ failed, \d+ were skipped: unique_stg_orders_order_id",
     ):
         build("stage", AS_OF)
     extracted.execute(

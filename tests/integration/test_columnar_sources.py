@@ -15,7 +15,7 @@ import yaml
 from tests.conftest import Warehouse
 from tests.small_shop import SOURCES, SmallShop, small_shop
 from winback.errors import DeclarationError, SourceError
-from winback.extract.mapping import read_dataset
+from winback.extract.mapping.dataset import read_dataset
 from winback.extract.snapshot import extract
 
 AS_OF = date(2025, 3, 1)
@@ -95,7 +95,7 @@ def cut(path: Path) -> None:
         ("parquet", lambda path: path.write_bytes(b""), "is empty (0 bytes)"),
         ("jsonl", lambda path: path.unlink(), "does not exist"),
         ("jsonl", lambda path: (path.unlink(), path.mkdir()), "is not a file"),
-        ("jsonl", lambda path: path.write_text('{"number": {"a": 1}}\n'), "holds struct<"),
+        ("jsonl", lambda path: path.write_text('{"number": {"a": 1}}\n'), "struct<a: int64> now"),
         ("jsonl", lambda path: path.write_text('{"number": "1"}\n'), "has no column"),
         (
             "parquet",

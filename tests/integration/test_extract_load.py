@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import psycopg
@@ -14,8 +14,12 @@ from psycopg import sql
 
 from tests.conftest import Warehouse
 from winback.errors import DeclarationError, SourceError, WinbackError
-from winback.extract import load
-from winback.extract.mapping import read_dataset
+from winback.extract.loading import load_statements
+from winback.extract.loading.load import load_feed
+from winback.extract.loading.load_records import Batch
+from winback.extract.mapping.dataset import read_dataset
+from winback.extract.rows.checked_rows import CheckedRows
+from winback.extract.rows.rejected_rows import Rejected
 from winback.extract.snapshot import extract, newest_live, purpose_of
 from winback.privacy.keyed_hash import address_hash, customer_key
 
@@ -183,18 +187,11 @@ def test_a_load_that_fails_in_the_middle_changes_nothing(
         "insert into ops.snapshot (as_of, purpose, dataset) values (%s, 'live', 'shop')"
         " returning snapshot_id", (AS_OF,),
     )[0][0]  # fmt: skip
-    upsert = load._upsert
-
-    def then_divide_by_zero(*arguments: Any) -> sql.Composable:
-        # the rows are written, and the transaction breaks before its end
-        return sql.SQL("with written as ({} returning 1) select 1 / 0 from written").format(
-            upsert(*arguments)
-        )
-
-    monkeypatch.setattr(load, "_upsert", then_divide_by_zero)
+    # the rows are written, and the transaction breaks before its end
+    monkeypatch.setattr(load_statements, "quarantine", lambda *_: sql.SQL("select 1 / 0"))
     mapping = read_dataset(shop.folder / "sources.yaml", "shop", shop.folder).feeds["orders"]
     with pytest.raises(AdbcError, match="division by zero"):
-        load.load_feed(mapping, "shop", snapshot, "UTC", None)
+        load_feed(mapping, Batch(snapshot, "shop", datetime(2024, 2, 1, tzinfo=UTC), "UTC"))
     assert (
         shop.orders(), shop.warehouse.execute("select count(*) from ops.extract_run"),
     ) == before  # fmt: skip
@@ -204,8 +201,12 @@ def test_a_load_that_fails_in_the_middle_changes_nothing(
 def test_rows_that_vanish_on_the_way_stop_the_load(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = load._rejected_batch
-    monkeypatch.setattr(load, "_rejected_batch", lambda rows: real(rows[1:]))
+    real = CheckedRows._set_aside
+
+    def loses_one(rows: CheckedRows, rejected: list[Rejected], spool: Any) -> None:
+        real(rows, rejected[1:], spool)
+
+    monkeypatch.setattr(CheckedRows, "_set_aside", loses_one)
     shop.write(orders=ORDERS + "o3,c1,bad,1.00\n")
     with pytest.raises(AdbcError, match="nothing_vanishes"):
         extract(AS_OF, "live")
@@ -251,7 +252,7 @@ Change = Callable[[Shop], object]
          "orders.csv does not exist"),
         (lambda shop: (shop.folder / "orders.csv").write_bytes(ORDERS.encode("utf-16")),
          SourceError, "orders.csv is not written in utf-8"),
-        (lambda shop: shop.declare(FEEDS | {"carts": {}}), DeclarationError, "no feed 'carts'"),
+        (lambda shop: shop.declare(FEEDS | {"cartons": {}}), DeclarationError, "no feed 'cartons'"),
         (lambda shop: shop.declare({"orders": FEEDS["orders"]}), DeclarationError,
          "the required feed 'customers' is missing"),
         (lambda shop: shop.warehouse.configure(dataset="shoop"), DeclarationError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,13 @@ import yaml
 
 from tests.conftest import Warehouse
 from winback.errors import SourceError
+from winback.extract.feeds import FEEDS as DECLARED
+from winback.extract.mapping.column_mapping import ColumnMapping
+from winback.extract.mapping.cursor import Cursor, CursorValue
+from winback.extract.mapping.dataset import FeedMapping
 from winback.extract.snapshot import extract
+from winback.extract.sources.reading import describe_source, read_source
+from winback.extract.sources.source_rows import ROW_NUMBER, SOURCE, BrokenRows
 from winback.privacy.keyed_hash import customer_key
 from winback.server.processes import free_port
 
@@ -82,9 +89,12 @@ def declare(warehouse: Warehouse, feeds: dict[str, Any]) -> None:
 def test_tables_are_read_in_their_own_types(warehouse: Warehouse) -> None:
     extract(AS_OF, "live")
     key = customer_key("shop", ADA)
-    assert warehouse.execute("select * from raw.orders order by order_id") == [
-        ("shop-1", key, datetime(2024, 1, 10, 8, tzinfo=UTC), 2, 1250, "EUR", 1),
-        ("shop-2", key, datetime(2024, 1, 11, tzinfo=UTC), 1, 0, "EUR", 1),
+    assert warehouse.execute(
+        "select order_id, customer_key, ordered_at, quantity, amount_cents, currency"
+        " from raw.orders order by order_id"
+    ) == [
+        ("shop-1", key, datetime(2024, 1, 10, 8, tzinfo=UTC), 2, 1250, "EUR"),
+        ("shop-2", key, datetime(2024, 1, 11, tzinfo=UTC), 1, 0, "EUR"),
     ]
     assert warehouse.execute(
         "select content ->> 'order_id', reasons[1] from quarantine.rejected_row order by 1"
@@ -132,7 +142,7 @@ def test_a_source_that_is_down_names_the_connection_and_the_mend(
     with pytest.raises(SourceError) as error:
         extract(AS_OF, "live")
     said = str(error.value)
-    assert "feed customers: shop_database:account can not be read" in said
+    assert "shop_database:account can not be read" in said
     assert "check the Airflow connection 'shop_database'" in said
     assert "secret" not in said
     assert "\n" not in said
@@ -144,7 +154,11 @@ def test_a_source_that_is_down_names_the_connection_and_the_mend(
     ("feed", "change", "message"),
     [
         ("orders", {"table": "sales.purchases"}, "sales.purchases can not be read"),
-        ("customers", {"columns": {"customer_id": "no", "registered_at": "created"}}, '"no"'),
+        (
+            "customers",
+            {"columns": {"customer_id": "no", "registered_at": "created"}},
+            "shop_database:account has no column 'no' (it has: id, mail, created)",
+        ),
         ("customers", {"connection": "no_such"}, "knows no connection 'no_such': add it"),
     ],
 )
@@ -165,3 +179,65 @@ def test_a_connection_of_another_kind_is_refused(
     with pytest.raises(SourceError, match="is of type 'mysql'"):
         extract(AS_OF, "live")
     assert warehouse.execute("select count(*) from ops.extract_run") == [(0,)]
+
+
+TIMES = """
+create table change (
+    id int, at timestamptz, local_at timestamp, day date, version bigint, words text
+);
+insert into change values
+    (1, '2024-01-10 10:59:59Z', '2024-01-10 11:59:59', '2024-01-10', 9, 'soon'),
+    (2, '2024-01-10 11:00:00Z', '2024-01-10 12:00:00', '2024-01-11', 10, 'soon'),
+    (3, '2024-01-10 11:00:01Z', '2024-01-10 12:00:01', 'infinity', 11, 'soon'),
+    (4, null, null, null, null, null);
+"""
+
+
+def changes(cursor: Cursor) -> FeedMapping:
+    columns = {"order_id": ColumnMapping("id")}
+    return FeedMapping(
+        DECLARED["orders"], columns, connection="shop_database", table="change", cursor=cursor
+    )
+
+
+@pytest.mark.parametrize("column", ["at", "local_at", "day", "version"])
+def test_only_new_rows_are_asked_for(warehouse: Warehouse, shop: str, column: str) -> None:
+    with psycopg.connect(shop) as connection:
+        connection.execute(TIMES.encode())
+    warehouse.configure(business_timezone="Europe/Berlin")
+    if column == "version":
+        since: CursorValue = 10
+        mapping = changes(Cursor(column, kind="number"))
+    else:
+        since = datetime(2024, 1, 10, 11, tzinfo=UTC)
+        mapping = changes(Cursor(column))
+    [batch] = read_source(mapping, BrokenRows(), since)
+    assert batch.column("id").to_pylist() == [2, 3, 4]
+    # counted as they came from the server: nothing was left out afterwards
+    assert batch.column(ROW_NUMBER).to_pylist() == [1, 2, 3]
+    assert set(batch.column(SOURCE).to_pylist()) == {"shop_database:change"}
+    [batch] = read_source(mapping, BrokenRows())
+    assert batch.num_rows == 4
+
+
+def test_a_cursor_that_is_no_time_is_named(shop: str) -> None:
+    with psycopg.connect(shop) as connection:
+        connection.execute(TIMES.encode())
+    mapping = changes(Cursor("words"))
+    with pytest.raises(SourceError, match="shop_database:change can not be read") as error:
+        list(read_source(mapping, BrokenRows(), datetime(2024, 1, 10, tzinfo=UTC)))
+    assert "soon" not in str(error.value)
+
+
+def test_the_columns_are_told_in_the_words_of_the_database(shop: str) -> None:
+    with psycopg.connect(shop) as connection:
+        connection.execute("create view sales.recent as select * from sales.purchase where nr > 9")
+    mapping = changes(Cursor("id"))
+    for table in ("sales.purchase", "sales.recent"):
+        assert describe_source(replace(mapping, table=table)) == {
+            "nr": "integer",
+            "account": "uuid",
+            "placed At": "timestamp with time zone",
+            "items": "smallint",
+            "total": "numeric(10,2)",
+        }

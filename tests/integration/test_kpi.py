@@ -141,13 +141,13 @@ def test_nothing_is_measured_from_a_batch_that_its_gate_refused(
         GateFailed, match="has not been judged yet by gate raw: nothing is measured"
     ):
         write_snapshots(CLOSED + timedelta(days=2))
-    warehouse.configure(max_order_age_days=1)
-    with pytest.raises(GateFailed, match="age_days"):
+    warehouse.configure(max_quarantined_pct=-1)
+    with pytest.raises(GateFailed, match="quarantined_pct"):
         run_gate("raw", snapshot_id, CLOSED + timedelta(days=2))
     with pytest.raises(GateFailed, match="was refused by gate raw"):
         write_snapshots(CLOSED + timedelta(days=2))
     assert warehouse.execute("select count(*) from ops.kpi_snapshot") == before
-    warehouse.configure(max_order_age_days=7)
+    warehouse.configure(max_quarantined_pct=2)
     run_gate("raw", snapshot_id, CLOSED + timedelta(days=2))
     assert write_snapshots(CLOSED + timedelta(days=2)) > 0
 

@@ -101,8 +101,9 @@ def test_who_was_excluded_is_drawn_once_nothing_speaks_against_it_any_more(
 
 
 def test_two_people_with_one_address_get_one_message(warehouse: Warehouse, shop: SmallShop) -> None:
-    for customer in shop.customers[:20]:
-        customer["email"] = "Household@Example.com"
+    for n, customer in enumerate(shop.customers[:20]):
+        # other names: without them they would count as one person
+        customer |= {"email": "Household@Example.com", "first_name": f"Member {n}"}
     shop.write()
     _, [selected] = up_to_select(AS_OF)
     assert selected.n_treated + selected.n_holdout == 1

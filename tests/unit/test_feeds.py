@@ -6,7 +6,7 @@ import pytest
 
 from winback.extract.feed_reference import PATH, reference
 from winback.extract.feeds import FEEDS, Feed
-from winback.extract.raw_tables import pii_columns, raw_columns, raw_key
+from winback.extract.loading.raw_tables import pii_columns, raw_columns, raw_key
 
 
 @pytest.mark.parametrize("feed", FEEDS.values(), ids=list(FEEDS))
@@ -19,17 +19,30 @@ def test_a_feed_is_sound(feed: Feed) -> None:
         assert feed.column(name).is_required, f"{name} identifies or dates a row"
     for column in feed.columns:
         assert column.doc
-        assert column.minimum is None or column.kind in ("integer", "cents")
+        has_limits = column.minimum is not None or column.maximum is not None
+        assert not has_limits or column.kind in ("integer", "number", "cents")
+        assert not column.allowed or column.kind == "text"
+        assert column.references is None or len(FEEDS[column.references].key) == 1
     assert not [c.name for c in feed.columns if c.kind == "cents"] or "currency" in names
+    assert feed.switches_on
 
 
 @pytest.mark.parametrize("feed", FEEDS.values(), ids=list(FEEDS))
 def test_personal_columns_have_no_place_in_raw(feed: Feed) -> None:
     stored = {name for name, _ in raw_columns(feed)}
     personal = {column.name for column in feed.personal_columns}
-    assert stored.isdisjoint(personal | {"customer_id"})
+    assert stored.isdisjoint(personal | {c.name for c in feed.columns if c.kind == "customer"})
     assert personal <= set(pii_columns(feed))
     assert set(raw_key(feed)) <= stored
+
+
+def test_the_feeds_are_those_of_the_design() -> None:
+    assert set(FEEDS) == {
+        "customers", "orders", "order_lines", "products", "returns", "deliveries", "payments",
+        "complaints", "reviews", "consents", "contact_preferences", "contacts", "carts",
+        "contracts", "visits", "usage", "referrals", "survey_answers", "appointments",
+        "improvements", "external_assignments", "notes",
+    }  # fmt: skip
 
 
 def test_the_required_feeds() -> None:

@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from winback.errors import SourceError
-from winback.extract import file_source
-from winback.extract.feeds import ORDERS
-from winback.extract.file_source import ROW_NUMBER, BrokenRows, read_file
-from winback.extract.mapping import FeedMapping
+from winback.extract.feeds import FEEDS
+from winback.extract.mapping.column_mapping import ColumnMapping
+from winback.extract.mapping.dataset import FeedMapping
+from winback.extract.sources import file_source
+from winback.extract.sources.reading import read_source
+from winback.extract.sources.source_rows import ROW_NUMBER, SOURCE, BrokenRows
 
 GOOD = "id;name\n1;Ada\n2;Jürgen\n"
 
@@ -21,13 +23,24 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "orders.csv"
 
 
+COLUMNS = {"order_id": ColumnMapping("id"), "channel": ColumnMapping("name")}
+
+
+def orders(path: Path, **how: Any) -> FeedMapping:
+    return FeedMapping(FEEDS["orders"], COLUMNS, file=str(path), **{"delimiter": ";"} | how)
+
+
 def read(path: Path, content: bytes | str, **how: Any) -> tuple[list[Any], list[Any]]:
     """All rows, and the broken ones as (number, text)."""
     path.write_bytes(content.encode() if isinstance(content, str) else content)
-    mapping = FeedMapping(ORDERS, {}, file=path, **{"delimiter": ";"} | how)
     broken = BrokenRows()
-    rows = [row for batch in read_file(mapping, broken) for row in batch.to_pylist()]
-    return rows, broken.rows
+    rows = []
+    for batch in read_source(orders(path, **how), broken):
+        for row in batch.to_pylist():
+            assert row.pop(SOURCE) == path.name
+            rows.append(row)
+    assert {row.source for row in broken.rows} <= {path.name}
+    return rows, [(row.row_number, row.text) for row in broken.rows]
 
 
 def refusal(path: Path, content: bytes | str, **how: Any) -> str:
@@ -74,6 +87,10 @@ def test_a_good_file_is_read_as_text_with_row_numbers(
         ("id name\n", {"format": "whitespace"}, "has a header but no rows"),
         ("\n1;Ada\n", {}, "the first line is empty"),
         ("id;id\n1;2\n", {}, "the header names id twice"),
+        ("id;title\n1;2\n", {}, "has no column 'name' (it has: id, title): mend the source"),
+        ("1;Ada\n2;Bob\n", {}, "has no column 'id' nor any other that the mapping names: its"),
+        (GOOD, {"delimiter": ","}, "has no column 'id' nor any other that the mapping names: set"
+         " `delimiter: ';'`"),
         ("id;name\n1;Ada\n2;Jü", {}, "does not end with a line break, so it is probably half"),
         ("id name\n1 Ada\n2", {"format": "whitespace"}, "probably half written"),
         (GOOD.encode("utf-16")[:-2], {"encoding": "utf-16"}, "probably half written"),
@@ -95,12 +112,11 @@ def test_a_bad_file_is_refused_with_the_mend(
 
 
 def test_a_missing_file_and_a_folder_are_named(path: Path) -> None:
-    mapping = FeedMapping(ORDERS, {}, file=path)
     with pytest.raises(SourceError, match="does not exist: check the path of feed orders"):
-        next(read_file(mapping, BrokenRows()))
+        next(read_source(orders(path), BrokenRows()))
     path.mkdir()
     with pytest.raises(SourceError, match="is not a file: name one file for feed orders"):
-        next(read_file(mapping, BrokenRows()))
+        next(read_source(orders(path), BrokenRows()))
 
 
 @pytest.mark.parametrize("form", ["csv", "whitespace"])
@@ -125,16 +141,30 @@ def test_row_numbers_hold_across_blocks(
     path.write_text(content if form == "csv" else content.replace(";", " "))
     broken, seen = BrokenRows(), []
     numbers, batches = [], []
-    for batch in read_file(FeedMapping(ORDERS, {}, file=path, delimiter=";", format=form), broken):
+    for batch in read_source(orders(path, format=form), broken):
         batches.append(batch.num_rows)
         numbers += [(int(row["id"]), row[ROW_NUMBER]) for row in batch.to_pylist()]
         if is_emptied:
-            seen += [number for number, _ in broken.rows]
+            seen += [row.row_number for row in broken.rows]
             broken.rows.clear()
-    seen += [number for number, _ in broken.rows]
+    seen += [row.row_number for row in broken.rows]
     assert len(batches) > 10, "the file was read as one block"
     assert numbers == [(i, i) for i in range(1, n + 1) if i % 7]
     assert seen == [i for i in range(1, n + 1) if i % 7 == 0]
+
+
+@pytest.mark.parametrize("form", ["csv", "whitespace"])
+def test_a_file_of_broken_rows_alone_is_no_empty_file(
+    path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    for n_good in (0, 100):
+        monkeypatch.setattr(file_source, "BLOCK_BYTES", 512)
+        lines = [*(f"{n};x" for n in range(n_good)), *(str(n) for n in range(1000))]
+        content = "\n".join(["id;name", *lines, ""])
+        content = content if form == "csv" else content.replace(";", " ")
+        rows, broken = read(path, content, format=form)
+        assert len(rows) == n_good
+        assert [number for number, _ in broken] == list(range(n_good + 1, n_good + 1001))
 
 
 def test_a_quoted_line_break_is_kept(path: Path) -> None:

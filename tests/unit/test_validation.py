@@ -9,12 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from winback.errors import SourceError
-from winback.extract.column_mapping import ColumnMapping
 from winback.extract.feeds import CUSTOMERS, ORDERS, Feed
-from winback.extract.file_source import ROW_NUMBER
-from winback.extract.mapping import FeedMapping
-from winback.extract.validation import Checked, check
+from winback.extract.mapping.column_mapping import ColumnMapping
+from winback.extract.mapping.dataset import FeedMapping
+from winback.extract.rows.validation import Checked, check
+from winback.extract.sources.source_rows import ROW_NUMBER, SOURCE
 
 ORDER = {
     "order_id": "1",
@@ -44,6 +43,8 @@ def checked(
     columns = {name: ColumnMapping(column=name) for name in names} | how
     batch = pa.record_batch({name: pa.array([row[name] for row in rows]) for name in names})
     batch = batch.append_column(ROW_NUMBER, pa.array(range(1, len(rows) + 1), pa.int64()))
+    source = pa.array(["shop.csv"] * len(rows)).dictionary_encode()
+    batch = batch.append_column(SOURCE, source)
     return check(batch, FeedMapping(feed, columns), "shop", zone, known_until)
 
 
@@ -219,22 +220,6 @@ def test_rows_from_known_until_on_are_left_at_the_source() -> None:
     assert result.passed.column(ROW_NUMBER).to_pylist() == [1]
     assert [row.row_number for row in result.rejected] == [4]
     assert result.n_not_yet == 2
-
-
-def test_a_missing_source_column_is_named_with_those_that_are_there() -> None:
-    with pytest.raises(SourceError, match=r"no column 'currency' \(it has: order_id, customer_id"):
-        checked(ORDERS, [{k: v for k, v in ORDER.items() if k != "currency"}],
-                currency=ColumnMapping(column="currency"))  # fmt: skip
-
-
-def test_a_headerless_file_does_not_show_its_first_row() -> None:
-    row = {CANARY: "x"}
-    how = {name: ColumnMapping(column=name) for name in CUSTOMER}
-    mapping = FeedMapping(CUSTOMERS, how)
-    batch = pa.record_batch(row | {ROW_NUMBER: [1]} | {CANARY: ["x"]})
-    with pytest.raises(SourceError, match="first line must hold the column names") as error:
-        check(batch, mapping, "shop", "UTC")
-    assert CANARY not in str(error.value)
 
 
 def test_templates_constants_and_generated_ids() -> None:

@@ -1,5 +1,17 @@
 -- Several orders on one day are one purchase occasion: counting them apart would put gaps of zero
 -- days into everybody's rhythm.
+with orders as (
+    select
+        coalesce(merged.person_key, bought.customer_key) as customer_key,
+        bought.ordered_on,
+        bought.ordered_at,
+        bought.quantity,
+        bought.amount_cents
+    from {{ ref('stg_orders') }} as bought
+    left join {{ ref('int_customers__merged') }} as merged
+        on bought.customer_key = merged.customer_key
+)
+
 select
     customer_key,
     ordered_on as purchase_date,
@@ -7,5 +19,5 @@ select
     cast(sum(quantity) as bigint) as quantity,
     cast(sum(amount_cents) as bigint) as amount_cents,
     max(ordered_at) as last_ordered_at
-from {{ ref('stg_orders') }}
+from orders
 group by customer_key, ordered_on

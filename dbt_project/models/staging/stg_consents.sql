@@ -12,4 +12,4 @@ select
     text_version,
     source as given_at_source
 from source
-where {{ is_known('granted_at') }}
+where {{ is_in_feed('granted_at') }}

@@ -7,7 +7,8 @@ select
     email_hash,
     locale,
     country,
+    kind,
     registered_at,
     {{ business_date('registered_at') }} as registered_on
 from source
-where {{ is_known('registered_at') }}
+where {{ is_in_feed('registered_at') }}

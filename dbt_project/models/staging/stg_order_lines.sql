@@ -11,4 +11,4 @@ select
     currency,
     ordered_at
 from source
-where {{ is_known('ordered_at') }}
+where {{ is_in_feed('ordered_at') }}

@@ -9,6 +9,9 @@ select
     {{ business_date('ordered_at') }} as ordered_on,
     quantity,
     amount_cents,
-    currency
+    currency,
+    cost_cents,
+    channel,
+    voucher_code
 from source
-where {{ is_known('ordered_at') }}
+where {{ is_in_feed('ordered_at') }}

@@ -11,6 +11,8 @@ KINDS = {
     "customer": "customer id",
     "text": "text",
     "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
     "cents": "amount",
     "currency": "currency code",
     "timestamp": "date or time",
@@ -20,7 +22,7 @@ OPENING = """\
 # Feeds
 
 What winback can be told about customers. This page is written from the declarations in
-`plugins/winback/extract/feeds.py`; change those, then run
+`plugins/winback/extract/feeds/`; change those, then run
 `PYTHONPATH=plugins .venv/bin/python -m winback.extract.feed_reference`.
 How your own columns become these columns: [sources.md](sources.md).
 
@@ -33,6 +35,9 @@ Received = passed + quarantined holds for every load, or the load fails as a who
 - **key**: a row with the same key replaces the one loaded before. Within one load the first counts,
   the others are quarantined.
 - **known since**: facts from as-of 00:00 on, in business time, do not count yet.
+- **switches on**: what winback can do with the feed and leaves out, visibly, without it.
+- A text with a closed list of values is quarantined with any other; `values` in the mapping
+  translates your words into them.
 """
 
 
@@ -47,12 +52,19 @@ def _section(feed: Feed) -> str:
     return (
         f"## {feed.name} ({need})\n\n"
         f"{feed.doc}\n\n"
+        f"Switches on: {feed.switches_on}.\n\n"
         f"Key: {', '.join(f'`{name}`' for name in feed.key)}. "
-        f"Known since: `{feed.event_time}`.\n\n"
+        f"Known since: `{feed.event_time}`.{_freshness(feed)}\n\n"
         "| column | what it is | type | |\n"
         "|---|---|---|---|\n"
         f"{rows}\n"
     )
+
+
+def _freshness(feed: Feed) -> str:
+    if feed.max_age_days is None:
+        return ""
+    return f" Stale when the newest fact is over {feed.max_age_days} days old."
 
 
 def _row(column: Column) -> str:
@@ -60,9 +72,12 @@ def _row(column: Column) -> str:
         "required" if column.is_required else "",
         "personal" if column.is_personal else "",
         f"≥ {column.minimum}" if column.minimum is not None else "",
+        f"≤ {column.maximum}" if column.maximum is not None else "",
+        f"in `{column.references}`" if column.references else "",
     ]
     told = ", ".join(mark for mark in marks if mark)
-    return f"| `{column.name}` | {column.doc} | {KINDS[column.kind]} | {told} |"
+    kind = f"one of {', '.join(column.allowed)}" if column.allowed else KINDS[column.kind]
+    return f"| `{column.name}` | {column.doc} | {kind} | {told} |"
 
 
 if __name__ == "__main__":

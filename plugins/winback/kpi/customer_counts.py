@@ -10,9 +10,16 @@ from psycopg import sql
 from winback.settings import Settings
 
 _COUNTS = """
-with purchase as (
+with bought as (
+    select coalesce(person.person_key, o.customer_key) as customer_key, o.ordered_at
+    from raw.orders as o
+    left join ops.person as person using (customer_key)
+    where o.deleted_at is null
+),
+
+purchase as (
     select distinct customer_key, (ordered_at at time zone %(zone)s)::date as bought_on
-    from raw.orders
+    from bought
 ),
 
 -- on the days from 181 days after a purchase until the next one, the customer is on the list
@@ -30,10 +37,16 @@ listed as materialized (
 
 -- as in dim_customers: since registering, or since the first purchase
 known as (
-    select c.customer_key, least(c.registered_at, min(o.ordered_at)) as since
-    from raw.customers as c
-    left join raw.orders as o on o.customer_key = c.customer_key
-    group by c.customer_key
+    select customer_key, min(since) as since
+    from (
+        select coalesce(person.person_key, c.customer_key) as customer_key, c.registered_at as since
+        from raw.customers as c
+        left join ops.person as person using (customer_key)
+        where c.deleted_at is null
+        union all
+        select customer_key, min(ordered_at) from bought group by customer_key
+    ) as seen
+    group by customer_key
 ),
 
 counted as (

@@ -110,11 +110,13 @@ outcome as materialized (
         told.state, told.accepted_at, coalesce(told.has_unsubscribed, false) as has_unsubscribed,
         (
             select min(p.ordered_at) from raw.orders as p
-            where p.customer_key = a.customer_key
+            where p.customer_key = any(coalesce(person.members, array[a.customer_key]))
+                and p.deleted_at is null
                 and p.ordered_at > a.window_starts_at
                 and p.ordered_at <= a.window_ends_at
         ) as recovered_at
     from ops.assignment as a
+    left join ops.person as person on person.customer_key = a.customer_key
     left join told
         on told.campaign_id = a.campaign_id and told.lapse_id = a.lapse_id and a.arm = 'treated'
 )

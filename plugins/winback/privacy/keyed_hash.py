@@ -7,6 +7,7 @@ warehouse that changed its key would no longer recognise its own suppressions, s
 from __future__ import annotations
 
 import hmac
+from collections.abc import Callable
 from hashlib import sha256
 
 from winback.errors import SettingsError
@@ -26,18 +27,43 @@ def keyed_hash(purpose: str, text: str, key: str | None = None) -> str:
     Raises:
         SettingsError: There is no key.
     """
+    return hasher(purpose, key=key)(text)
+
+
+def hasher(purpose: str, prefix: str = "", key: str | None = None) -> Callable[[str], str]:
+    """A function that hashes one text after the other as `keyed_hash` does, in half the time.
+
+    Args:
+        purpose: Keeps hashes of different things apart, e.g. `email`.
+        prefix: Stands before every text.
+        key: The secret; the setting `key` when left out.
+
+    Raises:
+        SettingsError: There is no key.
+    """
     key = settings().key if key is None else key
     if not key:
         raise SettingsError(
             "the setting `key` is empty: set WINBACK_KEY to a long random text and keep it for ever"
         )
-    message = f"{purpose}\x1f{text}".encode()
-    return hmac.new(key.encode(), message, sha256).hexdigest()[:LENGTH]
+    begun = hmac.new(key.encode(), f"{purpose}\x1f{prefix}".encode(), sha256)
+
+    def hashed(text: str) -> str:
+        each = begun.copy()
+        each.update(text.encode())
+        return each.hexdigest()[:LENGTH]
+
+    return hashed
 
 
 def customer_key(dataset: str, source_customer_id: str) -> str:
     """The key under which a customer of a dataset is known everywhere in the warehouse."""
-    return keyed_hash("customer", f"{dataset}\x1f{source_customer_id}")
+    return customer_hasher(dataset)(source_customer_id)
+
+
+def customer_hasher(dataset: str) -> Callable[[str], str]:
+    """`customer_key` for many customers of one dataset."""
+    return hasher("customer", f"{dataset}\x1f")
 
 
 def normalise_email(address: str) -> str:

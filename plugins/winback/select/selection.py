@@ -47,8 +47,9 @@ _SAME_SILENCE = """
 update judged set is_eligible = false, reasons = reasons || array['drawn_under_another_lapse']
 where exists (
     select 1 from ops.assignment as drawn
+    left join ops.person as person using (customer_key)
     where drawn.campaign_id = %(campaign)s
-        and drawn.customer_key = judged.customer_key
+        and coalesce(person.person_key, drawn.customer_key) = judged.customer_key
         and drawn.lapse_id <> judged.lapse_id
         and drawn.arm <> 'excluded'
         and drawn.window_ends_at >= %(known_until)s

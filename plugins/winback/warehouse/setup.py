@@ -16,7 +16,7 @@ from alembic.config import Config
 from psycopg import sql
 
 from winback.extract.feeds import FEEDS
-from winback.extract.raw_tables import create_statements
+from winback.extract.loading.raw_tables import create_statements
 from winback.settings import settings
 from winback.warehouse.connection import ROLES
 

@@ -6,6 +6,7 @@ select
     least(customers.registered_on, rhythm.first_purchase_date) as registered_on,
     rhythm.first_purchase_date,
     rhythm.last_purchase_date,
+    cast(coalesce(customers.n_records, 1) as bigint) as n_records,
     coalesce(rfm.n_orders, 0) as n_orders,
     coalesce(rhythm.n_purchases, 0) as n_purchases,
     coalesce(rfm.turnover_cents, 0) as turnover_cents,
@@ -14,7 +15,7 @@ select
     rfm.monetary_score,
     rfm.value_tier,
     rfm.segment_before
-from {{ ref('stg_customers') }} as customers
+from {{ ref('int_customers__known') }} as customers
 full outer join {{ ref('int_customers__rhythm') }} as rhythm
     on customers.customer_key = rhythm.customer_key
 left join {{ ref('int_customers__rfm') }} as rfm

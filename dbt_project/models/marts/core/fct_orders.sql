@@ -1,9 +1,11 @@
 select
-    order_id,
-    customer_key,
-    ordered_at,
-    ordered_on,
-    quantity,
-    amount_cents,
-    currency
-from {{ ref('stg_orders') }}
+    orders.order_id,
+    coalesce(merged.person_key, orders.customer_key) as customer_key,
+    orders.ordered_at,
+    orders.ordered_on,
+    orders.quantity,
+    orders.amount_cents,
+    orders.currency
+from {{ ref('stg_orders') }} as orders
+left join {{ ref('int_customers__merged') }} as merged
+    on orders.customer_key = merged.customer_key

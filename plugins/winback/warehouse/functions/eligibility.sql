@@ -25,23 +25,39 @@ returns table (
 language sql
 stable
 as $$
-with asked as (
-    select a.asked_at, a.customer_key, a.last_purchase_at
+with person as (
+    -- what one of a person's customer numbers did or said counts for all of them
+    select a.asked_at, a.customer_key, a.last_purchase_at,
+        coalesce(person.members, array[a.customer_key]) as members
     from unnest(customer_keys, last_purchases_at)
         with ordinality as a (customer_key, last_purchase_at, asked_at)
+    left join ops.person as person using (customer_key)
+),
+
+asked as (
+    select person.*, array(
+        select each.email_hash from raw.customers as each
+        where each.customer_key = any(person.members) and each.email_hash is not null
+    ) as address_hashes
+    from person
+),
+
+member as (
+    select asked.asked_at, unnest(asked.members) as customer_key from asked
 ),
 
 newest_consent as (
     -- a withdrawal of the same instant wins over a grant
-    select c.*, row_number() over (
-        partition by c.customer_key
+    select c.*, member.asked_at, row_number() over (
+        partition by member.asked_at
         order by
             coalesce(case when c.withdrawn_at < known_until then c.withdrawn_at end, c.granted_at)
                 desc,
             case when c.withdrawn_at < known_until then c.withdrawn_at end desc nulls last
     ) as newest
-    from raw.consents as c
-    where c.customer_key = any(customer_keys)
+    from member
+    inner join raw.consents as c using (customer_key)
+    where c.deleted_at is null
         and c.channel = for_channel
         and c.granted_at < known_until
 ),
@@ -57,23 +73,24 @@ facts as (
         case when consent.withdrawn_at < known_until then consent.withdrawn_at end as withdrawn_at,
         (
             select max(sent.as_of) from ops.outreach as sent
-            where sent.customer_key = asked.customer_key and sent.channel = for_channel
+            where sent.customer_key = any(asked.members) and sent.channel = for_channel
                 and sent.accepted_at is not null
         ) as last_used_on,
         (
             select min(s.suppression_id) from ops.suppression as s
-            where s.address_hash = customers.email_hash
-                or (s.scope = 'person' and s.customer_key = asked.customer_key)
+            where s.address_hash = any(asked.address_hashes)
+                or (s.scope = 'person' and s.customer_key = any(asked.members))
         ) as suppression_id,
         (
             select min(o.order_id) from raw.orders as o
-            where o.customer_key = asked.customer_key
+            where o.customer_key = any(asked.members)
+                and o.deleted_at is null
                 and o.ordered_at < known_until
                 and o.ordered_at > asked.last_purchase_at
         ) as later_order_id,
         (
             select min(other.assignment_id) from ops.assignment as other
-            where other.customer_key = asked.customer_key
+            where other.customer_key = any(asked.members)
                 and other.campaign_id <> for_campaign
                 and other.arm = 'holdout'
                 and other.as_of + other.window_days >= eligibility.as_of
@@ -82,16 +99,17 @@ facts as (
             select min(sent.message_id::text) from ops.outreach as sent
             where sent.campaign_id <> for_campaign
                 and (
-                    sent.customer_key = asked.customer_key
-                    or sent.address_hash = customers.email_hash
+                    sent.customer_key = any(asked.members)
+                    or sent.address_hash = any(asked.address_hashes)
                 )
                 and sent.state not in ('cancelled', 'rejected', 'abandoned')
                 and sent.as_of + contact_pause_days > eligibility.as_of
         ) as other_message_id
     from asked
-    left join raw.customers as customers using (customer_key)
+    left join raw.customers as customers
+        on customers.customer_key = asked.customer_key and customers.deleted_at is null
     left join newest_consent as consent
-        on consent.customer_key = asked.customer_key and consent.newest = 1
+        on consent.asked_at = asked.asked_at and consent.newest = 1
 ),
 
 judged as (

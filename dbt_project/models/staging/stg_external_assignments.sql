@@ -1,0 +1,16 @@
+with source as (
+    select * from {{ source('raw', 'external_assignments') }}
+)
+
+select
+    assignment_id,
+    customer_key,
+    campaign,
+    campaign_type,
+    channel,
+    arm,
+    assigned_at,
+    ends_at,
+    case when {{ is_known('responded_at') }} then responded_at end as responded_at
+from source
+where {{ is_in_feed('assigned_at') }}

@@ -1,0 +1,89 @@
+"""The tables of `raw` and `pii` that follow from the feed declarations, as SQL text."""
+
+from __future__ import annotations
+
+from psycopg import sql
+
+from winback.extract.feeds import SQL_TYPES, Column, Feed
+
+
+def raw_columns(feed: Feed) -> list[tuple[str, Column]]:
+    """The columns of `raw.<feed>`, as (name there, declaration)."""
+    return [(column.raw_name, column) for column in feed.columns if column.raw_name]
+
+
+def raw_key(feed: Feed) -> list[str]:
+    """The key of `raw.<feed>`."""
+    return [str(feed.column(name).raw_name) for name in feed.key]
+
+
+def pii_columns(feed: Feed) -> list[str]:
+    """The columns of `pii.<feed>` next to its key; empty when the feed holds nothing personal."""
+    if not feed.personal_columns:
+        return []
+    ids = [
+        f"source_{column.name}"
+        for column in feed.columns
+        if column.kind == "customer" and column.name in feed.key
+    ]
+    return ids + [column.name for column in feed.personal_columns]
+
+
+def create_statements(feed: Feed) -> list[sql.SQL | sql.Composed]:
+    """What creates a feed's tables where they are missing."""
+    definitions: list[sql.Composed | sql.SQL] = [
+        sql.SQL("{} {} {}").format(
+            sql.Identifier(name),
+            sql.SQL(SQL_TYPES[column.kind]),
+            sql.SQL("not null" if column.is_required else ""),
+        )
+        for name, column in raw_columns(feed)
+    ]
+    definitions += [sql.SQL("snapshot_id bigint not null"), sql.SQL("deleted_at timestamptz")]
+    statements: list[sql.SQL | sql.Composed] = _create_table("raw", feed, definitions)
+    statements += create_indexes(feed)
+    if pii_columns(feed):
+        personal: list[sql.Composed | sql.SQL] = [
+            sql.SQL("{} text").format(sql.Identifier(name))
+            for name in raw_key(feed) + pii_columns(feed)
+        ]
+        statements += _create_table("pii", feed, personal)
+        statements.append(
+            sql.SQL("grant select, insert, update on {} to winback_loader").format(
+                sql.Identifier("pii", feed.name)
+            )
+        )
+    return statements
+
+
+def create_indexes(feed: Feed) -> list[sql.Composed]:
+    """What creates the indexes of `raw.<feed>` beside its key, where they are missing."""
+    if "customer_key" in raw_key(feed) or not any(c.kind == "customer" for c in feed.columns):
+        return []
+    return [
+        sql.SQL("create index if not exists {} on {} (customer_key, {})").format(
+            sql.Identifier(customer_index(feed)),
+            sql.Identifier("raw", feed.name),
+            sql.Identifier(feed.event_time),
+        )
+    ]
+
+
+def customer_index(feed: Feed) -> str:
+    """Name of the index that finds a customer's rows."""
+    return f"{feed.name}_by_customer"
+
+
+def _create_table(
+    schema: str, feed: Feed, definitions: list[sql.Composed | sql.SQL]
+) -> list[sql.SQL | sql.Composed]:
+    table = sql.Identifier(schema, feed.name)
+    key = sql.SQL(", ").join(map(sql.Identifier, raw_key(feed)))
+    create = sql.SQL("create table if not exists {} ({}, primary key ({}))").format(
+        table, sql.SQL(", ").join(definitions), key
+    )
+    # a table of an earlier version gets the columns that were declared since
+    additions = sql.SQL(", ").join(
+        sql.SQL("add column if not exists {}").format(definition) for definition in definitions
+    )
+    return [create, sql.SQL("alter table {} {}").format(table, additions)]

@@ -1,0 +1,266 @@
+"""Reads delimited text files as record batches of text, in bounded memory.
+
+Values stay text here; `validation.py` turns them into what the declaration says. Which files there
+are is found by `source_files.py`.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import csv as arrow_csv
+
+from winback.errors import SourceError
+from winback.extract.mapping.dataset import FeedMapping
+from winback.extract.sources.source_files import SourceFile
+from winback.extract.sources.source_rows import (
+    ROW_NUMBER,
+    BrokenRow,
+    BrokenRows,
+    refuse_missing_columns,
+    with_position,
+)
+
+# Arrow reads some thirty blocks ahead, so this bounds the memory to some 150 MB
+BLOCK_BYTES = 4 << 20
+
+
+def read_text(
+    file: SourceFile, mapping: FeedMapping, broken: BrokenRows
+) -> Iterator[pa.RecordBatch]:
+    """Yields a file's rows as text: the columns the mapping reads, and each row's position.
+
+    Args:
+        file: One of the mapping's files.
+        mapping: Says how it is written.
+        broken: Receives the rows that do not have as many columns as the header.
+
+    Raises:
+        SourceError: The file is half written, without rows, in another encoding, or lacks a column.
+    """
+    if not file.is_compressed and mapping.final_newline == "required":
+        with file.random_access() as raw:
+            size = raw.size()
+            _refuse_half_written(file, raw.read_at(min(4, size), max(0, size - 4)))
+    names = text_columns(file, mapping)
+    refuse_missing_columns(names, file.place, mapping)
+    read = _read_whitespace if mapping.format == "whitespace" else _read_csv
+    n_rows = 0
+    try:
+        for batch, n_broken in read(file, mapping, names, broken):
+            n_rows += batch.num_rows + n_broken
+            yield batch
+    except UnicodeDecodeError as error:
+        raise _wrong_encoding(file, mapping) from error
+    if n_rows == 0:
+        raise SourceError(f"{file.place} has a header but no rows: export it again")
+
+
+def text_columns(file: SourceFile, mapping: FeedMapping) -> list[str]:
+    """The column names in a text file's first line.
+
+    Raises:
+        SourceError: It is in another encoding, holds no names, or one of them twice.
+    """
+    try:
+        with file.stream() as content, _decoded(content, mapping) as text:
+            line = text.readline()
+    except (UnicodeDecodeError, LookupError) as error:
+        raise _wrong_encoding(file, mapping) from error
+    if mapping.format == "whitespace":
+        names = line.split()
+    else:
+        names = [name.strip() for name in next(csv.reader([line], delimiter=mapping.delimiter), [])]
+    if not any(names):
+        raise SourceError(f"{file.place}: the first line is empty; it must hold the column names")
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise SourceError(f"{file.place}: the header names {', '.join(repeated)} twice; rename one")
+    return names
+
+
+def _refuse_half_written(file: SourceFile, last_bytes: bytes) -> None:
+    # a wide encoding writes zero bytes beside the line break
+    if not last_bytes.rstrip(b"\0").endswith(b"\n"):
+        raise SourceError(
+            f"{file.place} does not end with a line break, so it is probably half written: wait "
+            "until it is complete, or set `final_newline: optional` if it always ends like this"
+        )
+
+
+class _Ending(io.RawIOBase):
+    """A stream that remembers how it ended: a packed file can not be looked at from its end."""
+
+    def __init__(self, stream: pa.NativeFile) -> None:
+        self._stream = stream
+        self.last_bytes = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        block: bytes = self._stream.read(size if size >= 0 else None)
+        if block:
+            self.last_bytes = (self.last_bytes + block[-4:])[-4:]
+        return block
+
+
+@contextmanager
+def _content(file: SourceFile, mapping: FeedMapping) -> Iterator[io.RawIOBase | pa.NativeFile]:
+    with file.stream() as stream:
+        if not file.is_compressed or mapping.final_newline == "optional":
+            yield stream
+            return
+        content = _Ending(stream)
+        yield content
+        _refuse_half_written(file, content.last_bytes)
+
+
+def _decoded(content: Any, mapping: FeedMapping) -> io.TextIOWrapper:
+    encoding = "utf-8-sig" if mapping.encoding.lower() in ("utf-8", "utf8") else mapping.encoding
+    return io.TextIOWrapper(content, encoding, newline="")
+
+
+def _read_csv(
+    file: SourceFile, mapping: FeedMapping, names: list[str], broken: BrokenRows
+) -> Iterator[tuple[pa.RecordBatch, int]]:
+    skipped: list[int] = []
+    new: deque[BrokenRow] = deque()
+
+    def keep_broken(row: arrow_csv.InvalidRow) -> str:
+        # Arrow counts the rows from 1 with the header as row 1
+        new.append(BrokenRow(file.name, row.number - 1, row.text))
+        skipped.append(row.number - 1)
+        return "skip"
+
+    n_rows = 0
+    with _content(file, mapping) as content:
+        try:
+            reader = arrow_csv.open_csv(
+                content,
+                arrow_csv.ReadOptions(
+                    column_names=names, skip_rows=1, block_size=BLOCK_BYTES,
+                    # several threads do not number the rows, and reading takes a tenth of loading
+                    encoding=mapping.encoding, use_threads=False,
+                ),
+                arrow_csv.ParseOptions(
+                    delimiter=mapping.delimiter, newlines_in_values=True,
+                    invalid_row_handler=keep_broken,
+                ),
+                arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
+            )  # fmt: skip
+            empty = [pa.array([], pa.string()) for _ in names]
+            # takes the broken rows of the file's end
+            last = pa.record_batch([*empty, pa.array([], pa.int64())], [*names, ROW_NUMBER])
+            for batch in itertools.chain(_numbered(reader, skipped), [last]):
+                found = [new.popleft() for _ in range(len(new))]
+                if not found and not batch.num_rows:
+                    continue
+                _refuse_unclosed_quote(file, mapping, names, batch, found)
+                broken.rows += found
+                n_rows += batch.num_rows + len(found)
+                numbers = batch.column(ROW_NUMBER)
+                yield with_position(batch, mapping.read_columns, numbers, file.name), len(found)
+        except (pa.ArrowInvalid, LookupError) as error:
+            if "UTF8" in str(error) or isinstance(error, LookupError):
+                raise _wrong_encoding(file, mapping) from error
+            # Arrow's own words may quote the row
+            raise SourceError(
+                f"{file.place} can not be read as CSV after row {n_rows:,}: a quotation mark is "
+                "never closed, or a row is longer than "
+                f"{BLOCK_BYTES >> 20} MB; mend the row or the export"
+            ) from error
+
+
+def _read_whitespace(
+    file: SourceFile, mapping: FeedMapping, names: list[str], broken: BrokenRows
+) -> Iterator[tuple[pa.RecordBatch, int]]:
+    first = 1
+    with _content(file, mapping) as content, _decoded(content, mapping) as text:
+        text.readline()
+        while lines := text.readlines(BLOCK_BYTES):
+            values = pc.utf8_trim_whitespace(pa.array(lines, pa.string()))
+            split = pc.utf8_split_whitespace(values.filter(pc.not_equal(values, "")))
+            numbers = pa.array(np.arange(first, first + len(split)))
+            first += len(split)
+            is_good = pc.equal(pc.list_value_length(split), len(names))
+            is_bad = pc.invert(is_good)
+            found = zip(
+                numbers.filter(is_bad).to_pylist(), split.filter(is_bad).to_pylist(), strict=True
+            )
+            n_before = len(broken.rows)
+            broken.rows += [BrokenRow(file.name, n, " ".join(values)) for n, values in found]
+            flat = split.filter(is_good).flatten()
+            columns = [flat.take(np.arange(i, len(flat), len(names))) for i in range(len(names))]
+            batch = pa.record_batch(columns, names=names)
+            good_numbers = numbers.filter(is_good)
+            yield (
+                with_position(batch, mapping.read_columns, good_numbers, file.name),
+                len(broken.rows) - n_before,
+            )
+
+
+def _numbered(batches: Iterator[pa.RecordBatch], skipped: list[int]) -> Iterator[pa.RecordBatch]:
+    first = 1
+    for batch in batches:
+        absent = skipped[bisect_left(skipped, first) :]
+        position = np.arange(first, first + batch.num_rows + len(absent))
+        numbers = position[~np.isin(position, absent)][: batch.num_rows]
+        first = int(numbers[-1]) + 1 if batch.num_rows else first
+        yield batch.append_column(ROW_NUMBER, pa.array(numbers, pa.int64()))
+
+
+def _refuse_unclosed_quote(
+    file: SourceFile,
+    mapping: FeedMapping,
+    names: list[str],
+    batch: pa.RecordBatch,
+    broken: list[BrokenRow],
+) -> None:
+    """A quotation mark that is not closed makes one value of many rows, which would vanish."""
+    multiline = [(row.row_number, row.text) for row in broken if "\n" in row.text]
+    for name in names:
+        values = batch.column(name)
+        _, _, content = values.buffers()
+        if content is None or b"\n" not in content.to_pybytes():
+            continue
+        is_multiline = pc.match_substring(values, "\n")
+        multiline += zip(
+            batch.column(ROW_NUMBER).filter(is_multiline).to_pylist(),
+            values.filter(is_multiline).to_pylist(),
+            strict=True,
+        )
+    for number, text in sorted(multiline):
+        inner = text.rstrip("\r\n").split("\n")[1:]
+        if len(names) > 1 and any(x.count(mapping.delimiter) == len(names) - 1 for x in inner):
+            raise SourceError(
+                f"{file.place}, row {number}: a quoted value goes on over lines that look like rows"
+                " of their own; close its quotation mark"
+            )
+
+
+def _wrong_encoding(file: SourceFile, mapping: FeedMapping) -> SourceError:
+    written_as = f"{file.place} is not written in {mapping.encoding}"
+    if mapping.encoding.lower() in ("utf-8", "utf8"):
+        offset = 0
+        with file.stream() as stream, io.BufferedReader(stream) as lines:
+            for number, line in enumerate(lines, start=1):
+                try:
+                    line.decode("utf-8")
+                except UnicodeDecodeError as error:
+                    written_as += f" (line {number}, byte {offset + error.start})"
+                    break
+                offset += len(line)
+    return SourceError(
+        f"{written_as}: write its encoding into the mapping, such as `encoding: latin-1`"
+    )

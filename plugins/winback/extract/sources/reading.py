@@ -1,0 +1,87 @@
+"""Which reader a mapping needs; the one way in which a source is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+
+from winback.extract.mapping.cursor import CursorValue
+from winback.extract.mapping.dataset import FeedMapping
+from winback.extract.sources.columnar_source import parquet_columns, read_parquet
+from winback.extract.sources.cursor_filter import only_since
+from winback.extract.sources.file_source import read_text, text_columns
+from winback.extract.sources.json_source import json_columns, read_json_lines
+from winback.extract.sources.postgres_source import read_table, table_columns
+from winback.extract.sources.source_files import SourceFile, source_files, unreadable
+from winback.extract.sources.source_rows import BrokenRows
+from winback.settings import settings
+
+
+def read_source(
+    mapping: FeedMapping, broken: BrokenRows, since: CursorValue | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yields a source's rows: the columns that the mapping reads, `ROW_NUMBER` and `SOURCE`.
+
+    Args:
+        mapping: Names the source and how it is written.
+        broken: Receives the rows of a text file that can not be split into columns.
+        since: Where the cursor begins, its overlap already taken off; rows before it are left at
+            the source, and rows without a readable cursor are not. None reads everything.
+
+    Raises:
+        SourceError: The source can not be read.
+    """
+    zone = settings().business_timezone
+    if mapping.kind == "table":
+        yield from read_table(mapping, since, zone)
+        return
+    for file in source_files(mapping):
+        for batch in _read_file(file, mapping, broken, since, zone):
+            if since is None or mapping.cursor is None:
+                yield batch
+            else:
+                yield only_since(batch, mapping.cursor, since, zone)
+
+
+def describe_source(mapping: FeedMapping) -> dict[str, str]:
+    """All columns of a source with their types, without reading its rows.
+
+    Of several files it is the newest by name.
+
+    Raises:
+        SourceError: The source can not be read.
+    """
+    if mapping.kind == "table":
+        return table_columns(mapping)
+    file = source_files(mapping)[-1]
+    try:
+        if mapping.format == "parquet":
+            return parquet_columns(file)
+        if mapping.format == "jsonl":
+            return json_columns(file)
+        return dict.fromkeys(text_columns(file, mapping), "text")
+    except (pa.ArrowInvalid, OSError) as error:
+        raise unreadable(file.place, error, mapping) from error
+
+
+def _read_file(
+    file: SourceFile,
+    mapping: FeedMapping,
+    broken: BrokenRows,
+    since: CursorValue | None,
+    business_timezone: str,
+) -> Iterator[pa.RecordBatch]:
+    if mapping.format == "parquet":
+        batches = read_parquet(file, mapping, since, business_timezone)
+    elif mapping.format == "jsonl":
+        batches = read_json_lines(file, mapping)
+    else:
+        batches = read_text(file, mapping, broken)
+    n_rows = 0
+    try:
+        for batch in batches:
+            n_rows += batch.num_rows
+            yield batch
+    except (pa.ArrowInvalid, OSError) as error:
+        raise unreadable(file.place, error, mapping, n_rows) from error
