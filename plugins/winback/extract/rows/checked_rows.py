@@ -6,8 +6,6 @@ file until the stream is loaded. Judging rows is `validation.py`, loading them `
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import IO
@@ -17,6 +15,7 @@ import pyarrow.compute as pc
 
 from winback.extract.mapping.cursor import CursorValue
 from winback.extract.mapping.dataset import FeedMapping
+from winback.extract.rows.read_ahead import read_ahead
 from winback.extract.rows.rejected_rows import Rejected
 from winback.extract.rows.validation import Checked, check
 from winback.extract.sources.cursor_filter import cursor_values
@@ -107,43 +106,21 @@ class CheckedRows:
     def _batches(
         self, shape: Callable[[pa.RecordBatch], pa.RecordBatch]
     ) -> Iterator[pa.RecordBatch]:
-        ahead: queue.Queue[pa.RecordBatch | None] = queue.Queue(BATCHES_AHEAD)
-        is_wanted = threading.Event()
-        is_wanted.set()
-
-        def put(batch: pa.RecordBatch | None) -> None:
-            while is_wanted.is_set():
-                try:
-                    ahead.put(batch, timeout=0.1)
-                    return
-                except queue.Full:
-                    continue
-
-        def produce() -> None:
-            try:
-                for batch in self._checked():
-                    put(shape(batch))
-                    if not is_wanted.is_set():
-                        return
-            except BaseException as error:
-                self._failure = error
-            finally:
-                put(None)
-
-        thread = threading.Thread(target=produce, name=f"extract {self._mapping.feed.name}")
-        thread.start()
         try:
-            while (batch := ahead.get()) is not None:
-                yield batch
-        finally:
-            is_wanted.clear()
-            thread.join()
-        self.raise_failure()
+            for batch in read_ahead(self._checked(), BATCHES_AHEAD):
+                yield shape(batch)
+        except BaseException as error:
+            self._failure = error
+            raise
 
     def _checked(self) -> Iterator[pa.RecordBatch]:
         broken = BrokenRows()
         with pa.ipc.new_stream(self._spool, REJECTED) as spool:
-            for batch in read_source(self._mapping, broken, self._since):
+            batches = read_source(self._mapping, broken, self._since)
+            if self._mapping.kind == "table":
+                # the server sends the next rows while these are checked
+                batches = read_ahead(batches, BATCHES_AHEAD)
+            for batch in batches:
                 self.n_read += batch.num_rows
                 self._note_cursor(batch)
                 checked = check(
