@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
 
 import typer
+from rich.table import Table
 from rich.text import Text
 
 from winback.errors import DeclarationError, SourceError
@@ -140,20 +142,28 @@ def quarantined(
 
 @app.command("list", short_help="Say of every feed how fresh it is and what was left out.")
 def show_feeds() -> None:
-    """Show what the warehouse holds of each feed: rows, newest fact, and the share in quarantine.
+    """Show what the warehouse holds of each feed: rows, newest fact, the share in quarantine, and
+    columns that came to its source since the first load. Then what is off without the others.
 
     The same stands in marts.rpt_feeds for BI tools.
     """
+    from winback.extract.feeds import FEEDS
     from winback.server import warehouse_query
 
-    out.print(warehouse_query.as_table(warehouse_query.ask(_FEEDS)))
+    feeds = warehouse_query.ask(_FEEDS)
+    present = [row[1:] for row in feeds.rows if row[0]]
+    out.print(warehouse_query.as_table(replace(feeds, columns=feeds.columns[1:], rows=present)))
+    absent = Table("not mapped", "and so without", box=None, header_style="bold")
+    for is_present, name, *_ in feeds.rows:
+        if not is_present and name in FEEDS:
+            absent.add_row(name, FEEDS[name].switches_on)
+    out.print(absent)
 
 
 _FEEDS = """
-select feed, case when is_present then coalesce(source, '') else 'not mapped' end
-    || case when is_made_up then ' (made up)' else '' end as source,
-    n_rows as rows, newest_event_at::date as newest, loaded_at::timestamp(0) as loaded,
-    round(quarantined_pct, 2) as "quarantined %"
+select is_present, feed, coalesce(source, '') || case when is_made_up then ' (made up)' else '' end
+    as source, n_rows as rows, newest_event_at::date as newest, loaded_at::timestamp(0) as loaded,
+    round(quarantined_pct, 2) as "quarantined %", n_new_columns as "new columns"
 from marts.rpt_feeds order by is_present desc, feed
 """
 

@@ -4,5 +4,6 @@ select
     customer_key,
     winner_key as person_key
 from {{ source('ops', 'customer_merge') }}
-where merged_as_of <= {{ as_of() }}
+where
+    merged_as_of <= {{ as_of() }}
     and (unmerged_as_of is null or unmerged_as_of > {{ as_of() }})
