@@ -230,7 +230,7 @@ def test_the_commands(
     [statement] = [part for part in out.split('"') if part.startswith("(select")]
     assert [row[1] for row in warehouse.execute(statement)] == ["order-3"]
     page = settings().home / "gates" / f"run-{run.gate_run_id}-raw-2025-03-01-failed.html"
-    assert f"page  {page}" in out
+    assert f"page              {page}" in out
     assert page.exists()
     code, _, err = call("gate", "accept", str(run.gate_run_id), "--reason", " ")
     assert (code, err.count("\n")) == (1, 1)

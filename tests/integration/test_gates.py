@@ -294,6 +294,29 @@ def test_customers_gone_at_the_source_are_missed(gated: tuple[Warehouse, int]) -
     run_gate("raw", snapshot_id, AS_OF)
 
 
+def test_a_personal_column_that_empties_is_noticed_and_not_shown(
+    gated: tuple[Warehouse, int],
+) -> None:
+    warehouse, snapshot_id = gated
+    # nobody has a first name now; the day before everybody had one
+    before = (
+        "update ops.gate_measure set value = {} where measure = 'first_name_null_pct'"
+        f" and snapshot_id < {snapshot_id}"
+    )
+    said = r"first_name_null_rise_points\) on raw.customers: \+100.0 points \(150 of 150 rows"
+    with (
+        while_broken(warehouse, before.format(0), before.format(100)),
+        pytest.raises(GateFailed, match=said),
+    ):
+        run_gate("raw", snapshot_id, AS_OF)
+    [(examples,)] = warehouse.execute(
+        "select examples from ops.gate_result where not is_met order by gate_result_id desc limit 1"
+    )
+    assert len(examples) == 10
+    assert {name for example in examples for name in example} == {"customer_key"}
+    run_gate("raw", snapshot_id, AS_OF)
+
+
 def test_an_audience_is_not_compared_with_one_of_long_ago(gated: tuple[Warehouse, int]) -> None:
     warehouse, snapshot_id = gated
     broken, mended, _ = MARTS_FAULTS["state_change_points"]

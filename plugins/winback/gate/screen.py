@@ -47,7 +47,7 @@ def lines(run: GateRun, findings: Sequence[Finding], page: Path) -> Iterator[Tex
     yield Text()
     if not run.is_passed:
         yield from _what_to_do(run, failed)
-    yield Text.assemble(("page  ", "dim"), str(page))
+    yield Text.assemble(_footer("page"), str(page))
 
 
 def _verdict(run: GateRun, findings: Sequence[Finding]) -> Iterator[Text]:
@@ -140,10 +140,10 @@ def _not_judged(findings: Sequence[Finding]) -> Iterator[Text]:
 
 def _what_to_do(run: GateRun, failed: Sequence[Finding]) -> Iterator[Text]:
     if run.accepted_by is not None:
-        yield Text.assemble(("goes on with  ", "dim"), (GO_ON[run.gate], "bold"))
+        yield Text.assemble(_footer("goes on with"), (GO_ON[run.gate], "bold"))
         return
     yield Text.assemble(
-        ("mend it       ", "dim"),
+        _footer("mend it"),
         "at the source or in config/sources.yaml, then run ",
         ("./winback run winback_ingest", "bold"),
     )
@@ -151,10 +151,14 @@ def _what_to_do(run: GateRun, failed: Sequence[Finding]) -> Iterator[Text]:
         return
     if all(finding.can_be_accepted for finding in failed):
         yield Text.assemble(
-            ("let it pass   ", "dim"),
+            _footer("let it pass"),
             (f'./winback gate accept {run.gate_run_id} --reason "…"', "bold"),
         )
     else:
         yield Text.assemble(
-            ("let it pass   ", "dim"), "not possible: something was not checked at all"
+            _footer("let it pass"), "not possible: something was not checked at all"
         )
+
+
+def _footer(label: str) -> tuple[str, str]:
+    return f"{label:<{_LABEL + 4}}", "dim"
