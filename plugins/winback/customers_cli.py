@@ -5,14 +5,12 @@ Only what is printed; the work is done in `extract/loading/customer_merge.py`.
 
 from __future__ import annotations
 
-import getpass
-import sys
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from winback.terminal import line, out
+from winback.terminal import line, out, user_name
 
 N_LISTED = 100
 
@@ -23,8 +21,9 @@ app = typer.Typer(no_args_is_help=True, help="Customers who are one person.")
 def merged() -> None:
     """List the newest hundred merges. Keys are hashes: names and addresses stay where they are."""
     from winback.extract.loading.customer_merge import newest_merges
+    from winback.server.instance_command import work_inside
 
-    _work_inside()
+    work_inside()
     merges = newest_merges(N_LISTED)
     if not merges:
         line("no customer turned out to be another one")
@@ -53,15 +52,8 @@ def unmerge(
         ./winback customers unmerge 3f0c… --reason "father and son"
     """
     from winback.extract.loading.customer_merge import unmerge as take_back
+    from winback.server.instance_command import work_inside
 
-    _work_inside()
-    winner = take_back(customer_key, reason, getpass.getuser())
+    work_inside()
+    winner = take_back(customer_key, reason, user_name())
     line(f"{customer_key} is no longer {winner}; the next run of winback_ingest rebuilds the marts")
-
-
-def _work_inside() -> None:
-    """Lets a child do this command with the instance's warehouse and key, unless they are here."""
-    from winback.server import instance_command
-
-    if not instance_command.is_inside():
-        raise typer.Exit(instance_command.run_inside(sys.argv[1:]))

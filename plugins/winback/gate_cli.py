@@ -6,7 +6,7 @@ Only what is printed; what a gate judges lies in `gate/` and `expectations/`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,8 +15,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from winback.errors import ServerError
-from winback.terminal import line, out
+from winback.terminal import line, out, user_name
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -90,8 +89,7 @@ def accept(
     from winback.gate.acceptance import accept as record_acceptance
 
     with _as_sender() as (connection, _):
-        accepted = record_acceptance(connection, run, reason, _user())
-        connection.commit()
+        accepted = record_acceptance(connection, run, reason, user_name())
     line(
         f"gate {accepted.gate} of snapshot {accepted.snapshot_id} ({accepted.as_of}) is accepted by"
         f" {accepted.accepted_by}: {accepted.n_failed} failed expectations, because"
@@ -120,37 +118,10 @@ def _verdict(run: GateRun) -> Text:
 @contextmanager
 def _as_sender() -> Iterator[tuple[Connection, Path]]:
     """A connection to the warehouse, and the folder that the gates' pages lie below."""
-    import psycopg
+    from winback.server.instance_command import work_inside
+    from winback.settings import settings
+    from winback.warehouse import connection as warehouse
 
-    from winback.server import airflow_environment, instance, warehouse_query
-    from winback.settings import connection_from_environment, settings
-    from winback.warehouse.connection import WAREHOUSE
-
-    ours = instance.current()
-    elsewhere = connection_from_environment(WAREHOUSE)
-    with ExitStack() as stack:
-        if elsewhere and not ours.was_set_up:
-            # in a container: neither the warehouse nor Airflow's services are this machine's
-            home, url = settings().home, elsewhere
-        else:
-            home = ours.home
-            url = stack.enter_context(warehouse_query._url(airflow_environment.OWNER))
-        try:
-            connection = stack.enter_context(psycopg.connect(url, application_name="winback gate"))
-        except psycopg.OperationalError as error:
-            said = str(error).strip().splitlines()[0]
-            raise ServerError(f"the warehouse does not answer: {said}") from error
-        connection.execute("set role winback_sender")
-        yield connection, home
-
-
-def _user() -> str:
-    """Who is logged in to this machine; not from the environment, where anybody may write."""
-    import os
-    import pwd
-
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        # a container may run as a user that it does not know
-        return f"user {os.getuid()}"
+    work_inside()
+    with warehouse.connect("sender") as connection:
+        yield connection, settings().home

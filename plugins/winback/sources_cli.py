@@ -7,7 +7,6 @@ Only wiring; the work is done in `extract/sources/source_check.py`,
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 from datetime import datetime
 from typing import Annotated
@@ -103,8 +102,9 @@ def load(
         ./winback sources load orders --since 2026-01-01
     """
     from winback.extract.snapshot import load_one
+    from winback.server.instance_command import work_inside
 
-    _work_inside()
+    work_inside()
     day = since.date() if since else None
     counts = load_one(feed, day, is_whole=everything, accept_types=accept_types)
     line(
@@ -125,8 +125,9 @@ def quarantined(
     Personal values are keyed hashes. Mend them at the source, then load the feed again.
     """
     from winback.extract.loading.quarantine import newest_rejected
+    from winback.server.instance_command import work_inside
 
-    _work_inside()
+    work_inside()
     rows = newest_rejected(feed, limit)
     if not rows:
         line(f"nothing is in quarantine{f' of {feed}' if feed else ''}")
@@ -166,11 +167,3 @@ select is_present, feed, coalesce(source, '') || case when is_made_up then ' (ma
     round(quarantined_pct, 2) as "quarantined %", n_new_columns as "new columns"
 from marts.rpt_feeds order by is_present desc, feed
 """
-
-
-def _work_inside() -> None:
-    """Lets a child do this command with the instance's warehouse and key, unless they are here."""
-    from winback.server import instance_command
-
-    if not instance_command.is_inside():
-        raise typer.Exit(instance_command.run_inside(sys.argv[1:]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -54,3 +56,12 @@ def show_addresses(ours: Instance, state: RunningState) -> None:
     rows["stop with"] = "./winback down"
     for name, value in rows.items():
         line(f"{name:<14}{value}")
+
+
+def user_name() -> str:
+    """Who is logged in to this machine; not from the environment, where anybody may write."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        # a container may run as a user that it does not know
+        return f"user {os.getuid()}"

@@ -56,7 +56,7 @@ def test_a_broken_batch_stops_at_the_gate_which_names_the_expectation(
     result = airflow_python("-c", _RUN, "dags/winback_ingest.py", "winback_ingest", str(AS_OF))
     assert "STATE failed {'extract': 'success', 'gate': 'failed'}" in result.stdout, result.stderr
     said = result.stdout + result.stderr
-    assert "expect_column_max_to_be_between(quarantined_pct) on extracted feeds" in said
+    assert "expect_column_max_to_be_between(quarantined_pct) on raw.orders" in said
     assert warehouse.execute("select is_passed, n_failed from ops.gate_run") == [(False, 1)]
     assert warehouse.execute(
         "select feed, n_received, n_passed, n_quarantined from ops.extract_run"

@@ -97,7 +97,7 @@ def test_a_broken_batch_is_stopped_and_the_expectation_named(
     assert result.returncode == 0, result.stdout + result.stderr
     said = " ".join(result.stdout.split())
     assert "The gate stopped the broken batch of orders" in said
-    assert "expect_column_max_to_be_between(quarantined_pct) on extracted feeds" in said
+    assert "expect_column_max_to_be_between(quarantined_pct) on raw.orders" in said
     assert "Models built from it: none. Messages sent: 0." in said
     assert left_behind() == []
 

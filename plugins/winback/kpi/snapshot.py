@@ -65,10 +65,11 @@ def write_snapshots(as_of: date) -> int:
 
 def _require_passed_batch(connection: psycopg.Connection) -> None:
     row = connection.execute(
-        "select s.snapshot_id, s.as_of, g.is_passed from ops.snapshot as s"
-        " left join ops.gate_run as g on g.snapshot_id = s.snapshot_id and g.gate = 'raw'"
-        " where s.completed_at is not null"
-        " order by s.snapshot_id desc, g.gate_run_id desc limit 1"
+        "select s.snapshot_id, s.as_of, verdict.is_fit from ops.snapshot as s"
+        " left join ops.gate_verdict as verdict"
+        " on verdict.snapshot_id = s.snapshot_id and verdict.gate = 'raw'"
+        " where s.completed_at is not null and s.purpose <> 'load'"
+        " order by s.snapshot_id desc limit 1"
     ).fetchone()
     if row is not None and not row[2]:
         said = "was refused by" if row[2] is False else "has not been judged yet by"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from winback.errors import ServerError
@@ -17,28 +17,21 @@ from winback.settings import connection_from_environment
 from winback.warehouse.connection import WAREHOUSE
 
 
-def is_inside() -> bool:
-    """Whether this process knows its warehouse already: a child of ours, or a server's shell."""
-    return connection_from_environment(WAREHOUSE) is not None
+def work_inside() -> None:
+    """Returns where this process knows its warehouse; else a child does the command that was given.
 
-
-def run_inside(arguments: Sequence[str]) -> int:
-    """Runs the command in the instance that runs, or in the one that was set up last.
-
-    When none runs, its PostgreSQL is started for this command alone.
-
-    Args:
-        arguments: What follows `./winback`.
-
-    Returns:
-        The exit code.
+    A process that knows it is such a child, or a shell on a server whose environment says it. When
+    no instance runs, PostgreSQL is started for this command alone.
 
     Raises:
+        SystemExit: A child has done the command.
         ServerError: There is no warehouse yet.
     """
+    if connection_from_environment(WAREHOUSE) is not None:
+        return
     with _environment() as environment:
-        command = [sys.executable, "-m", "winback", *arguments]
-        return subprocess.run(command, env=environment, check=False).returncode
+        command = [sys.executable, "-m", "winback", *sys.argv[1:]]
+        raise SystemExit(subprocess.run(command, env=environment, check=False).returncode)
 
 
 @contextmanager
