@@ -13,13 +13,12 @@ from datetime import datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from winback import customers_cli, gate_cli, sources_cli
 from winback.errors import WinbackError
-from winback.terminal import line, out, progress, show_addresses
+from winback.terminal import line, out, print_table, progress, show_addresses
 
 _START = "Start here"
 _DAILY = "Daily work"
@@ -248,9 +247,7 @@ def sql(
     if csv:
         sys.stdout.write(warehouse_query.as_csv(result))
     elif result.columns:
-        # a pipe has no width, so nothing is folded for it
-        wide = out if out.is_terminal else Console(width=10_000, highlight=False)
-        wide.print(warehouse_query.as_table(result))
+        print_table(warehouse_query.as_table(result))
         out.print(f"{len(result.rows)} rows" if len(result.rows) != 1 else "1 row")
     else:
         out.print(result.status)

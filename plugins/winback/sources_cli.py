@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from winback.errors import DeclarationError, SourceError
-from winback.terminal import line, out
+from winback.terminal import line, out, print_table
 
 app = typer.Typer(no_args_is_help=True, help="Connect your data, and see whether it fits.")
 
@@ -153,17 +153,21 @@ def show_feeds() -> None:
 
     feeds = warehouse_query.ask(_FEEDS)
     present = [row[1:] for row in feeds.rows if row[0]]
-    out.print(warehouse_query.as_table(replace(feeds, columns=feeds.columns[1:], rows=present)))
+    table = warehouse_query.as_table(replace(feeds, columns=feeds.columns[1:], rows=present))
+    table.box = None
+    print_table(table)
+    line("")
     absent = Table("not mapped", "and so without", box=None, header_style="bold")
     for is_present, name, *_ in feeds.rows:
         if not is_present and name in FEEDS:
             absent.add_row(name, FEEDS[name].switches_on)
-    out.print(absent)
+    print_table(absent)
 
 
 _FEEDS = """
 select is_present, feed, coalesce(source, '') || case when is_made_up then ' (made up)' else '' end
-    as source, n_rows as rows, newest_event_at::date as newest, loaded_at::timestamp(0) as loaded,
-    round(quarantined_pct, 2) as "quarantined %", n_new_columns as "new columns"
+    as source, n_rows as rows, newest_event_at::date as newest,
+    to_char(loaded_at, 'MM-DD HH24:MI') as loaded,
+    round(quarantined_pct, 2) as "bad %", n_new_columns as "new cols"
 from marts.rpt_feeds order by is_present desc, feed
 """

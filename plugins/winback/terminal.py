@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -65,3 +66,9 @@ def user_name() -> str:
     except KeyError:
         # a container may run as a user that it does not know
         return f"user {os.getuid()}"
+
+
+def print_table(table: Table) -> None:
+    """Prints a table; a pipe has no width, so nothing is folded for it."""
+    wide = out if out.is_terminal else Console(width=10_000, highlight=False)
+    wide.print(table)
