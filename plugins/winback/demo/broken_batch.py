@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from winback.demo.cdnow import CONSENTS, PURCHASES
+from winback.demo.cdnow import PURCHASES
+from winback.demo.made_up_consents import CONSENTS
 from winback.errors import WinbackError
 
 # one row in ten: far above what the gate lets through

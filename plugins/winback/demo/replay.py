@@ -1,45 +1,45 @@
 """`./winback demo`: the main job on real data, one date after the other, in the real scheduler.
 
 Nothing here selects, sends or measures: it triggers the DAGs, waits for them, and shows what they
-wrote. What the screen says is in `report.py`, what a broken batch looks like in `broken_batch.py`.
+wrote. What it runs on is in `demo_data.py`, what the screen says in `report.py` with figures from
+`figures.py`, what a broken batch looks like in `broken_batch.py`.
 """
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import httpx
 
-from winback.demo import cdnow, report
+from winback.demo import figures, report
 from winback.demo.broken_batch import break_feed as write_broken_batch
+from winback.demo.demo_data import DemoData, choose
 from winback.errors import GateFailed, ServerError, WinbackError
 from winback.server.instance import instance, only_one
 from winback.server.supervisor import Running, running_instance
 from winback.server.triggered_run import first_failure
 from winback.settings import settings
 
-DATES = (date(1998, 1, 1), date(1998, 4, 1), date(1998, 6, 30))
 CHAIN = ("winback_ingest", "winback_model", "winback_outreach")
 RUN_SECONDS = 300.0
 EVENT_SECONDS = 120.0
 SUMMARY = "summary.json"
-MADE_UP = "addresses, consents and mail events; purchases are real"
 
 Step = Callable[[str], Any]
 
 
-def run_demo(exit: bool, break_feed: str | None) -> int:
+def run_demo(exit: bool, break_feed: str | None, data_name: str) -> int:
     """Runs the demo in an instance of its own, empty at the start.
 
     Args:
         exit: Stop everything at the end instead of waiting for Ctrl-C.
-        break_feed: Break this feed's batch, to see the gate stop it.
+        break_feed: Break this feed's batch, to see the gate stop it; CDNOW's only.
+        data_name: What it runs on, a key of `demo_data.DATA`.
 
     Returns:
         The exit code.
@@ -48,34 +48,41 @@ def run_demo(exit: bool, break_feed: str | None) -> int:
         WinbackError: Something did not work; nothing is left running.
     """
     started = time.monotonic()
+    data = choose(data_name)
+    if break_feed and data.name != "cdnow":
+        raise WinbackError(
+            f"--break {break_feed} damages the files of cdnow: leave out --data {data.name}"
+        )
     with only_one():
         pass  # says that one runs already before anything is prepared
-    data = settings().home / "data"
-    screen = report.Screen(n_steps=3 + 2 + (1 if break_feed else 5 * len(DATES)))
+    folder = settings().home / "data"
+    screen = report.Screen(n_steps=3 + 2 + (1 if break_feed else 5 * len(data.dates)))
     with screen.live():
-        with screen.step("CDNOW data"):
-            cdnow.provide(data / "cdnow")
-        extra: dict[str, str] = {}
+        with screen.step(f"{data.label} data"):
+            data.provide(folder / data.name)
+        extra = dict(data.environment)
         if break_feed:
             broken = instance("demo").installation / "demo-broken-data"
             with screen.step(f"a broken batch of {break_feed}"):
-                write_broken_batch(break_feed, data / "cdnow", broken / "cdnow")
+                write_broken_batch(break_feed, folder / data.name, broken / data.name)
             extra["WINBACK_DATA"] = str(broken)
         with running_instance(
             "demo", fresh=True, extra_environment=extra, progress=screen.note
         ) as running:
             screen.finished(running.phase_seconds)
             if break_feed:
-                message = _stopped_by_gate(running, screen)
+                message = _stopped_by_gate(running, data.dates[0], screen)
                 screen.stop()
                 report.show_broken(break_feed, message, _accepted(running))
             else:
-                for as_of in DATES:
+                for as_of in data.dates:
                     _replay(running, as_of, screen)
-                summary = _summary(running, round(time.monotonic() - started, 1), screen.seconds)
+                seconds = round(time.monotonic() - started, 1)
+                summary = _summary(running, data, seconds, screen.seconds)
                 _write(instance("demo").home / SUMMARY, summary)
                 screen.stop()
-                report.show_summary(summary, _excluded(running))
+                excluded = figures.excluded(running.environment["AIRFLOW_CONN_WINBACK_BI"])
+                report.show_summary(summary, excluded, data)
             report.show_files(instance("demo").home, has_figures=not break_feed)
             if not exit:
                 report.show_addresses(running)
@@ -101,8 +108,8 @@ def _replay(running: Running, as_of: date, screen: report.Screen) -> None:
         _run(running, "winback_kpi", conf)
 
 
-def _stopped_by_gate(running: Running, screen: report.Screen) -> str:
-    api, as_of = running.airflow, DATES[0]
+def _stopped_by_gate(running: Running, as_of: date, screen: report.Screen) -> str:
+    api = running.airflow
     with screen.step(f"{as_of}  extract, gate"):
         run_id = api.trigger(CHAIN[0], {"as_of": as_of.isoformat()})
         api.wait(CHAIN[0], run_id, RUN_SECONDS, lambda _: running.check())
@@ -145,51 +152,22 @@ def _accepted(running: Running) -> int:
     return _counts(running)["accepted"]
 
 
-_SUMMARY = """
-select
-    to_char(counts.as_of, 'YYYY-MM-DD') as as_of,
-    counts.n_customers, counts.n_lapsed, counts.n_six_months,
-    kpi.n_candidates, kpi.n_excluded, kpi.n_holdout, kpi.n_treated, kpi.n_accepted,
-    kpi.n_recovered_treated, kpi.n_recovered_holdout,
-    cast(kpi.naive_pct as float8) as naive_pct,
-    cast(kpi.incremental_pct as float8) as incremental_pct,
-    cast(kpi.incremental_low_pct as float8) as incremental_low_pct,
-    cast(kpi.incremental_high_pct as float8) as incremental_high_pct,
-    kpi.reading
-from marts.rpt_customers_daily as counts
-inner join marts.rpt_kpi_daily as kpi
-    on kpi.cohort = counts.as_of and kpi.segment = 'all' and kpi.as_of = %s
-order by counts.as_of
-"""
-
-
-def _summary(running: Running, seconds: float, phases: Mapping[str, float]) -> dict[str, Any]:
-    with _bi(running) as connection:
-        cursor = connection.execute(_SUMMARY, (DATES[-1],))
-        names = [column.name for column in cursor.description]
-        dates = [dict(zip(names, row, strict=True)) for row in cursor]
-    return {"seconds": seconds, "dates": dates, "phases": dict(phases), "made_up": MADE_UP}
-
-
-def _excluded(running: Running) -> dict[str, dict[str, int]]:
-    """People excluded per reason and date."""
-    with _bi(running) as connection:
-        rows = connection.execute(
-            "select replace(excluded_because, '_', ' '), to_char(assigned_on, 'YYYY-MM-DD'),"
-            " count(*) from marts.fct_candidates where arm = 'excluded' group by 1, 2 order by 1"
-        ).fetchall()
-    reasons: dict[str, dict[str, int]] = {}
-    for reason, as_of, n in rows:
-        reasons.setdefault(reason, {})[as_of] = n
-    return reasons
-
-
-@contextmanager
-def _bi(running: Running) -> Iterator[Any]:
-    import psycopg
-
-    with psycopg.connect(running.environment["AIRFLOW_CONN_WINBACK_BI"]) as connection:
-        yield connection
+def _summary(
+    running: Running, data: DemoData, seconds: float, phases: Mapping[str, float]
+) -> dict[str, Any]:
+    bi = running.environment["AIRFLOW_CONN_WINBACK_BI"]
+    summary = {
+        "seconds": seconds,
+        "dates": figures.of_dates(bi, data.dates),
+        "phases": dict(phases),
+        "made_up": data.made_up,
+    }
+    campaigns = figures.of_external_campaigns(bi)
+    if campaigns:
+        summary["external_campaigns"] = campaigns
+    if data.caveat:
+        summary["caveat"] = " ".join(data.caveat)
+    return summary
 
 
 def _write(path: Path, summary: dict[str, Any]) -> None:

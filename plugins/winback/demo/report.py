@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,10 +12,13 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
+from winback.demo.demo_data import DemoData
 from winback.server.supervisor import Running
 from winback.terminal import line, out
 
 NO_VALUE = "–"
+# more of the lapsed than this come back untouched: they were called lapsed too early
+LAPSED_BACK_SHARE = 0.1
 
 
 class Screen:
@@ -81,9 +84,21 @@ _ROWS = (
 )
 
 
-def show_summary(summary: Mapping[str, Any], excluded: Mapping[str, Mapping[str, int]]) -> None:
-    """Prints the result, one column per date."""
+def show_summary(
+    summary: Mapping[str, Any], excluded: Mapping[str, Mapping[str, int]], data: DemoData
+) -> None:
+    """Prints the result, one column per date, and what is to be thought of it.
+
+    Args:
+        summary: As in `summary.json`.
+        excluded: People excluded per reason and date.
+        data: What the demo ran on.
+    """
     dates = summary["dates"]
+    if data.caveat:
+        line("")
+    for text in data.caveat:
+        out.print(Text(text, style="yellow"), soft_wrap=True)
     table = Table(title="\nThe people first assigned on each date, as known on the last one")
     table.add_column("", no_wrap=True)
     for each in dates:
@@ -104,16 +119,59 @@ def show_summary(summary: Mapping[str, Any], excluded: Mapping[str, Mapping[str,
     table.add_row("95 % interval", *(_interval(each) for each in dates), style="cyan")
     table.add_row("which means", *(each["reading"] for each in dates))
     out.print(table)
+    if "external_campaigns" in summary:
+        _show_external_campaigns(summary["external_campaigns"], dates[-1]["as_of"])
     line("")
-    line("Nobody in 1998 was really contacted: purchases are real, addresses, consents and mail")
-    line("events are made up. So the true incremental effect of this replay is zero.")
+    for text in data.closing:
+        line(text)
     naive = dates[0]["naive_pct"]
     if naive is not None:
         line(
             f"The naive rate claims {naive:.1f} % won back on {dates[0]['as_of']}; they came by"
             " themselves, as the holdout shows."
         )
+    _show_chance(dates)
+    _show_hasty_lapses(dates)
     line(f"\nDone in {summary['seconds']:.0f} s.")
+
+
+def _show_external_campaigns(campaigns: Sequence[Mapping[str, Any]], as_of: str) -> None:
+    table = Table(title=f"\nCampaigns that others sent, by type, as known on {as_of}")
+    columns = ("", "campaigns", "written to", "may still answer", "answered", "response")
+    for i, name in enumerate(columns):
+        table.add_column(name, justify="right" if i else "left", no_wrap=not i)
+    for each in campaigns:
+        counts = (each[name] for name in ("n_campaigns", "n_assigned", "n_open", "n_responded"))
+        response = f"{each['response_pct']:.1f} %"
+        table.add_row(each["campaign_type"], *map(_number, counts), Text(response, style="bold"))
+    out.print(table)
+    line("Response is no effect: nobody was left alone, so who would have bought anyway is in it.")
+
+
+def _show_hasty_lapses(dates: Sequence[Mapping[str, Any]]) -> None:
+    closed = [each for each in dates if each["n_recovered_holdout"] is not None]
+    n_holdout = sum(each["n_holdout"] for each in closed)
+    n_back = sum(each["n_recovered_holdout"] for each in closed)
+    if n_holdout and n_back / n_holdout > LAPSED_BACK_SHARE:
+        line(
+            f"Of those left alone {100 * n_back / n_holdout:.0f} % came back within 60 days: many"
+            " of the lapsed were only pausing."
+        )
+        line("The rule for who is lapsed was measured on CDNOW: docs/demo-data.md.")
+
+
+def _show_chance(dates: Sequence[Mapping[str, Any]]) -> None:
+    missing = [
+        each["as_of"]
+        for each in dates
+        if each["incremental_low_pct"] is not None
+        and not each["incremental_low_pct"] <= 0 <= each["incremental_high_pct"]
+    ]
+    if missing:
+        line(
+            f"The interval of {' and '.join(missing)} leaves zero out, and is wrong: one 95 %"
+            " interval in twenty is, by the draw alone."
+        )
 
 
 def show_broken(feed: str, message: str, n_accepted: int) -> None:
