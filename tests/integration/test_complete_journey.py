@@ -382,8 +382,12 @@ def test_the_lines_are_never_in_memory_all_at_once(warehouse: Warehouse, journey
 
 
 def demo(home: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    return winback(home, "demo", *flags, "--exit")
+
+
+def winback(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"WINBACK_HOME": str(home), "COLUMNS": "120"}
-    command = [sys.executable, "-m", "winback", "demo", *flags, "--exit"]
+    command = [sys.executable, "-m", "winback", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -418,6 +422,9 @@ def test_the_whole_demo(journey: Path, tmp_path: Path) -> None:
         assert text in said, text
     assert "purchases are real" not in said
     assert "simulated" in summary["caveat"]
+    # a command that comes after the demo works on the demo's data, not on CDNOW's
+    loaded = winback(tmp_path, "sources", "load", "products")
+    assert loaded.stdout == "products: 92,331 received = 92,331 passed + 0 quarantined\n"
 
 
 def test_a_choice_that_can_not_be_is_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -90,6 +90,18 @@ class Instance:
                 (home / name).mkdir(exist_ok=True)
                 _close(home / name, 0o700)
 
+    def keep_environment(self, extra: Mapping[str, str]) -> None:
+        """Keeps what its processes were given besides, for commands that come after them."""
+        write_private(self.home / "environment.json", json.dumps(dict(extra)))
+
+    def kept_environment(self) -> dict[str, str]:
+        """What its processes were given besides when it was last started."""
+        try:
+            kept: dict[str, str] = json.loads((self.home / "environment.json").read_text())
+        except FileNotFoundError:
+            return {}
+        return kept
+
     def secrets(self) -> dict[str, str]:
         """Its keys and passwords, made when first asked for; only its user can read them."""
         path = self.home / "secrets.json"

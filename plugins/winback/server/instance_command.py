@@ -39,7 +39,7 @@ def _environment() -> Iterator[dict[str, str]]:
     found = instance.running()
     if found:
         ours, state = found
-        yield airflow_environment.child_environment(ours, state.ports)
+        yield airflow_environment.child_environment(ours, state.ports, ours.kept_environment())
         return
     ours = instance.current()
     if not ours.was_set_up:
@@ -48,6 +48,6 @@ def _environment() -> Iterator[dict[str, str]]:
         supervisor.clear_leftovers_of(ours)
         server = supervisor.start_postgres(ours, ports["postgres"])
         try:
-            yield airflow_environment.child_environment(ours, ports)
+            yield airflow_environment.child_environment(ours, ports, ours.kept_environment())
         finally:
             server.stop()

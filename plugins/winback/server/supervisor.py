@@ -103,6 +103,7 @@ def running_instance(
         if fresh:
             _wipe(ours)
         ours.make_folders()
+        ours.keep_environment(extra_environment or {})
         ports = stack.enter_context(instance.reserved_ports())
         urls = airflow_environment.urls(ports)
         environment = airflow_environment.child_environment(ours, ports, extra_environment)
