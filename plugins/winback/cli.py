@@ -84,7 +84,8 @@ def demo(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
 )
 def test(context: typer.Context) -> None:
-    """Run the tests. Anything that follows goes to pytest.
+    """Run the tests. Anything that follows goes to pytest. All of them run side by side, a file in
+    one process each; those you name run one after the other.
 
     Examples:
 
@@ -95,7 +96,10 @@ def test(context: typer.Context) -> None:
     from winback.settings import PROJECT
 
     os.chdir(PROJECT)
-    os.execv(sys.executable, [sys.executable, "-m", "pytest", *context.args])  # noqa: S606
+    are_all = all(argument.startswith("-") for argument in context.args)
+    side_by_side = ["-n", "logical", "--maxprocesses=4", "--dist=loadfile"] if are_all else []
+    command = [sys.executable, "-m", "pytest", *side_by_side, *context.args]
+    os.execv(sys.executable, command)  # noqa: S606
 
 
 @app.command(rich_help_panel=_LOOK, short_help="Measure how fast it is, against the floor.")

@@ -175,8 +175,8 @@ def test_what_is_not_there_is_named(
 def test_a_connection_of_another_kind_is_refused(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AIRFLOW_CONN_SHOP_DATABASE", "mysql://x:y@127.0.0.1/shop")
-    with pytest.raises(SourceError, match="is of type 'mysql'"):
+    monkeypatch.setenv("AIRFLOW_CONN_SHOP_DATABASE", "redis://x:y@127.0.0.1/shop")
+    with pytest.raises(SourceError, match="is of type 'redis'"):
         extract(AS_OF, "live")
     assert warehouse.execute("select count(*) from ops.extract_run") == [(0,)]
 

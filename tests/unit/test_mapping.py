@@ -269,7 +269,7 @@ def test_a_file_that_is_none_is_named(path: Path, text: str | None, message: str
 def test_the_examples_of_the_documentation_are_good(path: Path) -> None:
     page = (PROJECT / "docs" / "sources.md").read_text(encoding="utf-8")
     examples = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    assert len(examples) == 4
+    assert len(examples) == 6
     for example in examples:
         path.write_text(example)
         read_dataset(path, "shop", Path("/data"))

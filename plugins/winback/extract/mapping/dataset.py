@@ -17,7 +17,12 @@ from winback.errors import DeclarationError
 from winback.extract.feeds import FEEDS, Feed
 from winback.extract.mapping.column_mapping import ColumnMapping, names, read_column, refuse_unknown
 from winback.extract.mapping.cursor import Cursor, read_cursor
-from winback.extract.mapping.source_keys import SOURCE_KEYS, check_source, file_format, file_place
+from winback.extract.mapping.source_keys import (
+    SOURCE_KEYS,
+    check_source,
+    file_format,
+    file_place,
+)
 
 FEED_KEYS = {
     *SOURCE_KEYS, "columns", "cursor", "deleted_rows", "distinct", "made_up", "max_age_days"
@@ -26,7 +31,7 @@ FEED_KEYS = {
 
 @dataclass(frozen=True)
 class FeedMapping:
-    """Where one feed comes from: files, or a table of another database.
+    """Where one feed comes from: files, a table of another database, or one of a Shopify shop.
 
     Attributes:
         feed: The declaration.
@@ -35,6 +40,7 @@ class FeedMapping:
         format: How the files are written; so `delimiter`, `encoding`, `final_newline`.
         connection: The Airflow connection that leads to the table, or to the object storage.
         table: The table or view.
+        shop: What of a Shopify shop.
         derive_from: The feed whose rows it is made of.
         is_made_up: The data is invented.
         is_distinct: Rows that are equal in all mapped columns count once.
@@ -52,6 +58,7 @@ class FeedMapping:
     final_newline: str = "required"
     connection: str | None = None
     table: str | None = None
+    shop: str | None = None
     derive_from: str | None = None
     is_made_up: bool = False
     is_distinct: bool = False
@@ -60,14 +67,20 @@ class FeedMapping:
     max_age_days: int | None = None
 
     @property
-    def kind(self) -> Literal["file", "table"]:
+    def kind(self) -> Literal["file", "table", "shop"]:
         """What kind of source it is; decides who reads it."""
+        if self.shop is not None:
+            return "shop"
         return "table" if self.file is None else "file"
 
     @property
     def source(self) -> str:
         """The source's name as it stands in records and messages."""
-        return PurePath(self.file).name if self.file else f"{self.connection}:{self.table}"
+        return (
+            PurePath(self.file).name
+            if self.file
+            else f"{self.connection}:{self.shop or self.table}"
+        )
 
     @property
     def source_columns(self) -> set[str]:
@@ -176,6 +189,7 @@ def _feed(where: str, feed: Feed, entry: Any, data: Path, is_draft: bool) -> Fee
         final_newline=entry.get("final_newline", "required"),
         connection=entry.get("connection"),
         table=entry.get("table"),
+        shop=entry.get("shop"),
         derive_from=entry.get("derive_from"),
         is_made_up=entry.get("made_up", False),
         is_distinct=entry.get("distinct", False),
@@ -209,7 +223,7 @@ def _check_feed_keys(where: str, entry: dict[str, Any], columns: dict[str, Colum
                     f"{where}: `{key}` has no place here ({reason}); leave it out"
                 )
     for name, how in columns.items():
-        if how.generate and "table" in entry:
+        if how.generate and ("table" in entry or "shop" in entry):
             raise DeclarationError(
                 f"{where}, column {name}: rows of a table have no lasting number; name a column"
             )

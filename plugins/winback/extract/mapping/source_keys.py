@@ -10,15 +10,18 @@ from typing import Any
 
 from winback.errors import DeclarationError
 from winback.extract.mapping.column_mapping import names
+from winback.extract.sources.shopify_resources import RESOURCES
 
 # the key that decides what kind of source it is
-SOURCES = ("file", "table", "derive_from")
+SOURCES = ("file", "table", "shop", "derive_from")
 OF_TEXT_FILES = ("delimiter", "encoding", "final_newline")
 OF_FILES = ("format", *OF_TEXT_FILES)
 CHOICES = {
     "format": ("csv", "whitespace", "parquet", "jsonl"),
     "final_newline": ("required", "optional"),
 }
+# the only column that Shopify can be asked by for what is new
+SHOP_CURSOR = "updated_at"
 SOURCE_KEYS = {*SOURCES, *OF_FILES, "connection"}
 ENDINGS = {".parquet": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 WILDCARDS = frozenset("*?[")
@@ -40,18 +43,34 @@ def check_source(where: str, entry: dict[str, Any]) -> None:
             raise DeclarationError(f"{where}: `{key}` is {entry[key]!r}: write a text, in quotes")
     if len([key for key in SOURCES if key in entry]) != 1:
         raise DeclarationError(
-            f"{where}: write exactly one of `file`, `table` (with `connection`) or `derive_from`"
+            f"{where}: write exactly one of `file`, `table` (with `connection`), `shop` (with"
+            " `connection`) or `derive_from`"
         )
     is_object = str(entry.get("file", "")).startswith(OBJECT_STORAGE)
-    if "connection" not in entry and ("table" in entry or is_object):
-        what = "`table`" if "table" in entry else f"a `file` in {OBJECT_STORAGE}"
+    remote = next((f"`{key}`" for key in ("table", "shop") if key in entry), None)
+    if "connection" not in entry and (remote or is_object):
+        what = remote or f"a `file` in {OBJECT_STORAGE}"
         raise DeclarationError(f"{where}: {what} needs the `connection` that leads there")
-    if "connection" in entry and "table" not in entry and not is_object:
+    if "connection" in entry and not remote and not is_object:
         raise DeclarationError(
-            f"{where}: `connection` belongs to a `table`, or to a `file` in {OBJECT_STORAGE}; "
-            "leave it out"
+            f"{where}: `connection` belongs to a `table`, or to a `shop`, or to a `file` in "
+            f"{OBJECT_STORAGE}; leave it out"
         )
+    _check_shop_keys(where, entry)
     _check_file_keys(where, entry)
+
+
+def _check_shop_keys(where: str, entry: dict[str, Any]) -> None:
+    if "shop" not in entry:
+        return
+    if entry["shop"] not in RESOURCES:
+        raise DeclarationError(f"{where}: `shop` is one of {names(RESOURCES)}")
+    cursor = entry.get("cursor", SHOP_CURSOR)
+    column = cursor.get("column") if isinstance(cursor, dict) else cursor
+    if column != SHOP_CURSOR:
+        raise DeclarationError(
+            f"{where}: Shopify can be asked for what is new by `cursor: {SHOP_CURSOR}` only"
+        )
 
 
 def _check_file_keys(where: str, entry: dict[str, Any]) -> None:

@@ -117,8 +117,8 @@ class CheckedRows:
         broken = BrokenRows()
         with pa.ipc.new_stream(self._spool, REJECTED) as spool:
             batches = read_source(self._mapping, broken, self._since)
-            if self._mapping.kind == "table":
-                # the server sends the next rows while these are checked
+            if self._mapping.kind != "file":
+                # a server sends the next rows while these are checked
                 batches = read_ahead(batches, BATCHES_AHEAD)
             for batch in batches:
                 self.n_read += batch.num_rows

@@ -7,6 +7,7 @@ Which columns make up a row, and what becomes of a bad one, belongs to `validati
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import TypeAlias
 
 import pyarrow as pa
@@ -20,11 +21,14 @@ from winback.extract.rows.timestamps import instants
 # values that may pass, and beside them a text wherever one may not (else null)
 Parsed: TypeAlias = tuple[pa.Array, pa.Array]
 
-_PART = r"[^@\x00-\x20\x7f\"<>(),;:\\.]+"
+# no blank of any script, and nothing unseen: a line break, a joiner, a change of direction
+_PART = r"[^@\pZ\pC\"<>(),;:\\.]+"
 EMAIL = rf"^{_PART}(\.{_PART})*@{_PART}(\.{_PART})+$"
 NOTHING = pa.scalar(None, pa.string())
 TRUE = pa.array(["true", "t", "yes", "y", "1"])
 FALSE = pa.array(["false", "f", "no", "n", "0"])
+# that Arrow reads as a decimal number, with a sign and a point to spare
+MOST_DIGITS = 36
 CURRENCIES = pa.array(sorted(list_currencies()), pa.string())
 
 
@@ -92,7 +96,19 @@ def as_text(values: pa.Array) -> pa.Array:
     if values.type == pa.uuid():
         texts = [None if value is None else str(value) for value in values.to_pylist()]
         return pa.array(texts, pa.string())
-    return pc.cast(values, pa.string())
+    texts = pc.cast(values, pa.string())
+    if pa.types.is_floating(values.type) or pa.types.is_decimal(values.type):
+        return _without_exponents(texts)
+    return texts
+
+
+def _without_exponents(numbers: pa.Array) -> pa.Array:
+    # Arrow writes the id 12345678901 of a float column with one, and a zero of many decimals
+    has_exponent = pc.match_substring(numbers, "e", ignore_case=True)
+    if not pc.any(has_exponent).as_py():
+        return numbers
+    plain = [format(Decimal(n), "f") for n in numbers.filter(has_exponent).to_pylist()]
+    return pc.replace_with_mask(numbers, pc.fill_null(has_exponent, False), pa.array(plain))
 
 
 def _trimmed(values: pa.Array) -> pa.Array:
@@ -121,7 +137,7 @@ def _integers(values: pa.Array, _: ColumnMapping) -> Parsed:
     if plain is not None:
         return plain, pa.nulls(len(values), pa.string())
     # databases and spreadsheets write whole numbers as 2.00
-    good, problem = _matching(values, r"^[+-]?\d{1,18}(\.0*)?$", "is no whole number")
+    good, problem = _matching(values, r"^[+-]?0*\d{1,18}(\.0*)?$", "is no whole number")
     digits = pc.replace_substring_regex(pc.utf8_ltrim(good, "+"), r"\..*$", "")
     return pc.cast(digits, pa.int64()), problem
 
@@ -144,7 +160,15 @@ def _numbers(values: pa.Array, how: ColumnMapping) -> Parsed:
         values = pc.replace_substring(pc.replace_substring(values, ".", "?"), ",", ".")
     reason = f"is no number such as 12{how.decimal}34 of at most 4 decimals"
     good, problem = _matching(values, r"^[+-]?\d{1,14}(\.\d{1,4}0*)?$", reason)
-    return pc.cast(pc.utf8_ltrim(good, "+"), pa.decimal128(18, 4)), problem
+    return _decimals(good, pa.decimal128(18, 4)), problem
+
+
+def _decimals(texts: pa.Array, kind: pa.Decimal128Type) -> pa.Array:
+    longest = pc.max(pc.binary_length(texts)).as_py() or 0
+    if longest > MOST_DIGITS:
+        # only zeros stand further behind
+        texts = pc.replace_substring_regex(texts, rf"(\.\d{{{kind.scale}}})0+$", r"\1")
+    return pc.cast(pc.utf8_ltrim(texts, "+"), kind)
 
 
 def _booleans(values: pa.Array, _: ColumnMapping) -> Parsed:
@@ -166,13 +190,14 @@ def _cents(values: pa.Array, how: ColumnMapping) -> Parsed:
         values = pc.replace_substring(pc.replace_substring(values, ".", "?"), ",", ".")
     pattern = r"^[+-]?\d{1,15}(\.\d{1,2}0*)?$"
     good, problem = _matching(values, pattern, f"is no amount such as 12{how.decimal}34")
-    amount = pc.cast(pc.utf8_ltrim(good, "+"), pa.decimal128(20, 2))
+    amount = _decimals(good, pa.decimal128(20, 2))
     return pc.cast(pc.multiply(amount, pa.scalar(100, pa.int32())), pa.int64()), problem
 
 
 def _currency(values: pa.Array, _: ColumnMapping) -> Parsed:
     encoded = values.dictionary_encode()
-    codes = pc.utf8_upper(encoded.dictionary)
+    # of other letters some have an I or an S as their capital
+    codes = pc.ascii_upper(encoded.dictionary)
     is_known = pc.is_in(codes, CURRENCIES).take(encoded.indices)
     return _where(is_known, codes.take(encoded.indices), "is no currency code such as EUR")
 

@@ -69,7 +69,8 @@ def rejected_rows(
         content = {
             name: keyed_hash.keyed_hash(name, given[i])
             if name in personal and given[i] is not None
-            else given[i]
+            # PostgreSQL keeps no such character
+            else given[i] and given[i].replace("\x00", "")
             for name, given in contents.items()
         }
         rejected.append(
@@ -77,7 +78,7 @@ def rejected_rows(
                 source=place,
                 row_number=row_number,
                 reasons=[f"{name} {texts[i]}" for name, texts in reasons.items() if texts[i]],
-                content=json.dumps(content, ensure_ascii=True).replace("\\u0000", ""),
+                content=json.dumps(content, ensure_ascii=True),
                 key=keys[i],
             )
         )

@@ -6,6 +6,7 @@ read, or what a clock change makes doubtful, is read again by pandas, value by v
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import cast
 
 import numpy as np
@@ -15,9 +16,17 @@ import pyarrow.compute as pc
 
 from winback.extract.mapping.column_mapping import ColumnMapping
 
-ISO_DATE = r"^\d{4}(?:-\d{2}-\d{2}|\d{4})(?:[T ].+)?$"
-OFFSET = r"[T ]\d{2}(?::?\d{2}(?::?\d{2}(?:[.,]\d+)?)?)? ?(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$"
+_TIME = r"[T ]\d{1,2}(?::?\d{2}(?::?\d{2}(?:[.,]\d*)?)?)?"
+_OFFSET = r" ?(?:[Zz]|[+-]\d{2}(?::?\d{2})?)"
+ISO_DATE = rf"^\d{{4}}(?:-\d{{2}}-\d{{2}}|\d{{4}})(?:{_TIME}(?:{_OFFSET})?)?$"
+OFFSET = rf"{_TIME}{_OFFSET}$"
+# Arrow knows no daylight saving time from here on
+ARROW_ZONES_END = pa.scalar(datetime(2037, 1, 1), pa.timestamp("us"))
+# what pandas takes for the present moment, whatever the format
+PRESENT = ("now", "today")
 EARLIEST, LATEST = pd.Timestamp("1970-01-01", tz="UTC"), pd.Timestamp("2100-01-01", tz="UTC")
+# in any zone; a value further off is none, and would wrap around as another day in finer units
+REACH = (datetime(1969, 12, 30), datetime(2100, 1, 3))
 INSTANT = pa.timestamp("us", "UTC")
 
 
@@ -48,12 +57,22 @@ def instants(values: pa.Array, how: ColumnMapping, timezone: str) -> tuple[pa.Ar
 
 def _of_typed(values: pa.Array, timezone: str) -> pa.Array:
     if pa.types.is_timestamp(values.type) and values.type.tz is not None:
-        return pc.cast(values, INSTANT, safe=False)
+        return pc.cast(_in_reach(values), INSTANT, safe=False)
+    values = _in_reach(values)
     try:
         return _local(pc.cast(values, pa.timestamp("us"), safe=False), timezone)
     except pa.ArrowInvalid:
         given = pd.to_datetime(values.to_pandas(), errors="coerce")
         return _to_arrow(_in_utc(given, timezone))
+
+
+def _in_reach(values: pa.Array) -> pa.Array:
+    """The values without those so far off that they would come around as another day."""
+    first, last = (pc.cast(pa.scalar(day, pa.timestamp("us")), values.type) for day in REACH)
+    is_near = pc.and_(pc.greater(values, first), pc.less(values, last))
+    if pc.all(is_near).as_py() is not False:
+        return values
+    return pc.if_else(pc.fill_null(is_near, False), values, pa.scalar(None, values.type))
 
 
 def _of_text(values: pa.Array, how: ColumnMapping, timezone: str) -> pa.Array:
@@ -74,7 +93,7 @@ def _of_iso_text(texts: pa.Array, timezone: str) -> pa.Array | None:
     try:
         if has_offset:
             return pc.cast(texts, INSTANT)
-        return _local(pc.cast(texts, pa.timestamp("us")), timezone)
+        return _local(_in_reach(pc.cast(texts, pa.timestamp("us"))), timezone)
     except pa.ArrowInvalid:
         return None
 
@@ -82,6 +101,8 @@ def _of_iso_text(texts: pa.Array, timezone: str) -> pa.Array | None:
 def _local(values: pa.Array, timezone: str) -> pa.Array:
     if timezone == "UTC":
         return pc.cast(values, INSTANT)
+    if pc.greater(pc.max(values), ARROW_ZONES_END).as_py():
+        return _to_arrow(_in_utc(values.to_pandas(), timezone))
     # a time that the clock change repeats is taken as the first of the two
     zoned = pc.assume_timezone(values, timezone, ambiguous="earliest", nonexistent="raise")
     return pc.cast(zoned, INSTANT)
@@ -90,6 +111,7 @@ def _local(values: pa.Array, timezone: str) -> pa.Array:
 def _parse_each(text: pd.Series[str], how: ColumnMapping, timezone: str) -> pd.Series[pd.Timestamp]:
     if how.format is not None:
         is_utc = "%z" in how.format
+        text = text.where(~text.str.lower().isin(PRESENT))
         return _in_utc(_to_datetime(text, how.format, is_utc=is_utc), timezone)
     text = text.where(text.str.contains(ISO_DATE, regex=True).fillna(False).astype(bool))
     has_offset = text.str.contains(OFFSET, regex=True).fillna(False).astype(bool)
@@ -101,7 +123,9 @@ def _parse_each(text: pd.Series[str], how: ColumnMapping, timezone: str) -> pd.S
 
 
 def _to_datetime(text: pd.Series[str], form: str, *, is_utc: bool) -> pd.Series[pd.Timestamp]:
-    return pd.to_datetime(text.astype(object), format=form, errors="coerce", utc=is_utc)
+    given = pd.to_datetime(text.astype(object), format=form, errors="coerce", utc=is_utc)
+    # one with nanoseconds would leave no room for the year 9999 of another
+    return given.dt.as_unit("us")
 
 
 def _to_arrow(given: pd.Series[pd.Timestamp]) -> pa.Array:

@@ -34,6 +34,8 @@ ARROW_TYPES: dict[Kind, pa.DataType] = {
     "email": pa.string(),
 }
 MOST_HASHES = 1_000_000
+# two such parts of a key still fit into an index of PostgreSQL
+LONGEST_KEY_BYTES = 1000
 
 
 @dataclass(frozen=True)
@@ -141,9 +143,20 @@ def apply_mapping(
     for column in mapping.feed.columns:
         how = mapping.columns.get(column.name, ColumnMapping())
         parsed, problem = parse(source[column.name], column, how, business_timezone)
+        if column.kind == "text" and column.name in mapping.feed.key:
+            parsed, problem = _short(parsed, problem)
         values[column.name] = parsed
         problems[column.name] = problem
     return source, values, problems
+
+
+def _short(texts: pa.Array, problem: pa.Array) -> tuple[pa.Array, pa.Array]:
+    is_long = pc.fill_null(pc.greater(pc.binary_length(texts), LONGEST_KEY_BYTES), False)
+    if not pc.any(is_long).as_py():
+        return texts, problem
+    reason = f"is longer than {LONGEST_KEY_BYTES} bytes"
+    none = pa.scalar(None, pa.string())
+    return pc.if_else(is_long, none, texts), pc.if_else(is_long, reason, problem)
 
 
 def _from_source(batch: pa.RecordBatch, column: Column, mapping: FeedMapping) -> pa.Array:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from winback.errors import SourceError
@@ -20,6 +21,7 @@ from winback.extract.sources.source_files import SourceFile
 from winback.extract.sources.source_rows import refuse_missing_columns, refuse_nested, with_position
 
 BATCH_ROWS = 64 << 10
+BYTES = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
 
 
 def read_parquet(
@@ -37,6 +39,16 @@ def read_parquet(
         SourceError: The file has no rows, or lacks a column.
         ArrowInvalid, OSError: It is broken.
     """
+    try:
+        yield from _read(file, mapping, since, business_timezone)
+    except (UnicodeDecodeError, pa.ArrowNotImplementedError) as error:
+        # damage shows itself in many ways
+        raise pa.ArrowInvalid("the file's description of itself can not be read") from error
+
+
+def _read(
+    file: SourceFile, mapping: FeedMapping, since: CursorValue | None, business_timezone: str
+) -> Iterator[pa.RecordBatch]:
     with file.random_access() as content:
         n_rows = 0
         parquet = pq.ParquetFile(content)
@@ -52,9 +64,10 @@ def read_parquet(
                     n_rows = n_next
                     continue
             columns = mapping.read_columns
-            for batch in parquet.iter_batches(BATCH_ROWS, [i], columns or None):
+            for stored in parquet.iter_batches(BATCH_ROWS, [i], columns or None):
                 # Arrow does not look whether a text is UTF-8
-                batch.validate(full=True)
+                stored.validate(full=True)
+                batch = _with_texts(stored, file.place)
                 numbers = pa.array(np.arange(n_rows + 1, n_rows + 1 + batch.num_rows))
                 n_rows += batch.num_rows
                 yield with_position(batch, columns, numbers, file.name)
@@ -68,6 +81,20 @@ def parquet_columns(file: SourceFile) -> dict[str, str]:
     """
     with file.random_access() as content:
         return {column.name: str(column.type) for column in pq.read_schema(content)}
+
+
+def _with_texts(batch: pa.RecordBatch, place: str) -> pa.RecordBatch:
+    """The batch with texts in place of bytes, as which some programs declare them."""
+    for i, column in enumerate(batch.schema):
+        if any(is_bytes(column.type) for is_bytes in BYTES):
+            try:
+                batch = batch.set_column(i, column.name, pc.cast(batch.column(i), pa.string()))
+            except pa.ArrowInvalid as error:
+                raise SourceError(
+                    f"{place}: column {column.name!r} holds bytes that are no text in UTF-8: "
+                    "export it as text"
+                ) from error
+    return batch
 
 
 def _newest(parquet: pq.ParquetFile, row_group: int, cursor: Cursor) -> pa.RecordBatch | None:

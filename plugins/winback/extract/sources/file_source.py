@@ -10,9 +10,10 @@ import csv
 import io
 import itertools
 from bisect import bisect_left
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from pyarrow import csv as arrow_csv
 
 from winback.errors import SourceError
 from winback.extract.mapping.dataset import FeedMapping
+from winback.extract.sources.mistaken_files import refuse_other_format, wrong_encoding
 from winback.extract.sources.source_files import SourceFile
 from winback.extract.sources.source_rows import (
     ROW_NUMBER,
@@ -33,6 +35,8 @@ from winback.extract.sources.source_rows import (
 
 # Arrow reads some thirty blocks ahead, so this bounds the memory to some 150 MB
 BLOCK_BYTES = 4 << 20
+# as many as a spreadsheet has; each takes memory, however short the rows are
+MOST_COLUMNS = 16_384
 
 
 def read_text(
@@ -48,6 +52,7 @@ def read_text(
     Raises:
         SourceError: The file is half written, without rows, in another encoding, or lacks a column.
     """
+    refuse_other_format(file, mapping)
     if not file.is_compressed and mapping.final_newline == "required":
         with file.random_access() as raw:
             size = raw.size()
@@ -61,7 +66,7 @@ def read_text(
             n_rows += batch.num_rows + n_broken
             yield batch
     except UnicodeDecodeError as error:
-        raise _wrong_encoding(file, mapping) from error
+        raise wrong_encoding(file, mapping) from error
     if n_rows == 0:
         raise SourceError(f"{file.place} has a header but no rows: export it again")
 
@@ -70,23 +75,42 @@ def text_columns(file: SourceFile, mapping: FeedMapping) -> list[str]:
     """The column names in a text file's first line.
 
     Raises:
-        SourceError: It is in another encoding, holds no names, or one of them twice.
+        SourceError: It is in another encoding, holds no names, or one of them twice, or is too
+            long to be a header.
     """
     try:
         with file.stream() as content, _decoded(content, mapping) as text:
-            line = text.readline()
+            line = text.readline(BLOCK_BYTES)
     except (UnicodeDecodeError, LookupError) as error:
-        raise _wrong_encoding(file, mapping) from error
+        raise wrong_encoding(file, mapping) from error
+    if len(line) == BLOCK_BYTES:
+        raise _too_long(file, "the first line", "it must hold the column names")
     if mapping.format == "whitespace":
         names = line.split()
     else:
-        names = [name.strip() for name in next(csv.reader([line], delimiter=mapping.delimiter), [])]
+        try:
+            parts = next(csv.reader([line], delimiter=mapping.delimiter), [])
+        except csv.Error as error:
+            raise SourceError(
+                f"{file.place}: the first line holds no column names (one would be longer than "
+                f"{csv.field_size_limit():,} characters): export it again"
+            ) from error
+        names = [name.strip() for name in parts]
+    if len(names) > MOST_COLUMNS:
+        raise SourceError(
+            f"{file.place} has {len(names):,} columns, and {MOST_COLUMNS:,} are read at most: "
+            "export those that are mapped"
+        )
     if not any(names):
         raise SourceError(f"{file.place}: the first line is empty; it must hold the column names")
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, n in Counter(names).items() if n > 1)
     if repeated:
         raise SourceError(f"{file.place}: the header names {', '.join(repeated)} twice; rename one")
     return names
+
+
+def _too_long(file: SourceFile, line: str, mend: str) -> SourceError:
+    return SourceError(f"{file.place}: {line} is longer than {BLOCK_BYTES >> 20} MB; {mend}")
 
 
 def _refuse_half_written(file: SourceFile, last_bytes: bytes) -> None:
@@ -103,16 +127,28 @@ class _Ending(io.RawIOBase):
 
     def __init__(self, stream: pa.NativeFile) -> None:
         self._stream = stream
+        self._lock = Lock()
+        self._is_over = False
         self.last_bytes = b""
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        block: bytes = self._stream.read(size if size >= 0 else None)
-        if block:
-            self.last_bytes = (self.last_bytes + block[-4:])[-4:]
-        return block
+        with self._lock:
+            if self._is_over:
+                return b""
+            block: bytes = self._stream.read(size if size >= 0 else None)
+            if block:
+                self.last_bytes = (self.last_bytes + block[-4:])[-4:]
+            return block
+
+    def end(self) -> None:
+        """Waits for whoever still reads: Arrow's thread may outlive the reader of a bad file, and
+        Python ends badly while a thread calls it.
+        """
+        with self._lock:
+            self._is_over = True
 
 
 @contextmanager
@@ -122,7 +158,10 @@ def _content(file: SourceFile, mapping: FeedMapping) -> Iterator[io.RawIOBase | 
             yield stream
             return
         content = _Ending(stream)
-        yield content
+        try:
+            yield content
+        finally:
+            content.end()
         _refuse_half_written(file, content.last_bytes)
 
 
@@ -173,7 +212,7 @@ def _read_csv(
                 yield with_position(batch, mapping.read_columns, numbers, file.name), len(found)
         except (pa.ArrowInvalid, LookupError) as error:
             if "UTF8" in str(error) or isinstance(error, LookupError):
-                raise _wrong_encoding(file, mapping) from error
+                raise wrong_encoding(file, mapping) from error
             # Arrow's own words may quote the row
             raise SourceError(
                 f"{file.place} can not be read as CSV after row {n_rows:,}: a quotation mark is "
@@ -188,7 +227,7 @@ def _read_whitespace(
     first = 1
     with _content(file, mapping) as content, _decoded(content, mapping) as text:
         text.readline()
-        while lines := text.readlines(BLOCK_BYTES):
+        while lines := _lines(text, file, first):
             values = pc.utf8_trim_whitespace(pa.array(lines, pa.string()))
             split = pc.utf8_split_whitespace(values.filter(pc.not_equal(values, "")))
             numbers = pa.array(np.arange(first, first + len(split)))
@@ -208,6 +247,16 @@ def _read_whitespace(
                 with_position(batch, mapping.read_columns, good_numbers, file.name),
                 len(broken.rows) - n_before,
             )
+
+
+def _lines(text: io.TextIOWrapper, file: SourceFile, first: int) -> list[str]:
+    """The next lines, some block of them; none at the end."""
+    block = text.read(BLOCK_BYTES)
+    # the rest of the line that the block's end cuts
+    rest = text.readline(BLOCK_BYTES) if block else ""
+    if len(rest) == BLOCK_BYTES:
+        raise _too_long(file, f"a line after row {first - 1:,}", "mend the row or the export")
+    return io.StringIO(block + rest, newline="").readlines()
 
 
 def _numbered(batches: Iterator[pa.RecordBatch], skipped: list[int]) -> Iterator[pa.RecordBatch]:
@@ -247,20 +296,3 @@ def _refuse_unclosed_quote(
                 f"{file.place}, row {number}: a quoted value goes on over lines that look like rows"
                 " of their own; close its quotation mark"
             )
-
-
-def _wrong_encoding(file: SourceFile, mapping: FeedMapping) -> SourceError:
-    written_as = f"{file.place} is not written in {mapping.encoding}"
-    if mapping.encoding.lower() in ("utf-8", "utf8"):
-        offset = 0
-        with file.stream() as stream, io.BufferedReader(stream) as lines:
-            for number, line in enumerate(lines, start=1):
-                try:
-                    line.decode("utf-8")
-                except UnicodeDecodeError as error:
-                    written_as += f" (line {number}, byte {offset + error.start})"
-                    break
-                offset += len(line)
-    return SourceError(
-        f"{written_as}: write its encoding into the mapping, such as `encoding: latin-1`"
-    )

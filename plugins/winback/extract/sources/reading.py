@@ -13,13 +13,20 @@ from winback.extract.sources.cursor_filter import only_since
 from winback.extract.sources.file_source import read_text, text_columns
 from winback.extract.sources.json_source import json_columns, read_json_lines
 from winback.extract.sources.postgres_source import read_table, table_columns
+from winback.extract.sources.shopify_source import read_shop, shop_columns
+from winback.extract.sources.source_connection import database_type
 from winback.extract.sources.source_files import SourceFile, source_files, unreadable
 from winback.extract.sources.source_rows import BrokenRows
+from winback.extract.sources.sql_source import read_sql_table, sql_table_columns
 from winback.settings import settings
 
 
 def read_source(
-    mapping: FeedMapping, broken: BrokenRows, since: CursorValue | None = None
+    mapping: FeedMapping,
+    broken: BrokenRows,
+    since: CursorValue | None = None,
+    *,
+    is_sample: bool = False,
 ) -> Iterator[pa.RecordBatch]:
     """Yields a source's rows: the columns that the mapping reads, `ROW_NUMBER` and `SOURCE`.
 
@@ -28,13 +35,20 @@ def read_source(
         broken: Receives the rows of a text file that can not be split into columns.
         since: Where the cursor begins, its overlap already taken off; rows before it are left at
             the source, and rows without a readable cursor are not. None reads everything.
+        is_sample: Two batches at most will be taken, and the source may leave out what follows.
 
     Raises:
         SourceError: The source can not be read.
     """
     zone = settings().business_timezone
     if mapping.kind == "table":
-        yield from read_table(mapping, since, zone)
+        if database_type(str(mapping.connection)) == "postgres":
+            yield from read_table(mapping, since, zone)
+        else:
+            yield from read_sql_table(mapping, since, zone, is_sample=is_sample)
+        return
+    if mapping.kind == "shop":
+        yield from read_shop(mapping, since, is_sample=is_sample)
         return
     for file in source_files(mapping):
         for batch in _read_file(file, mapping, broken, since, zone):
@@ -53,7 +67,11 @@ def describe_source(mapping: FeedMapping) -> dict[str, str]:
         SourceError: The source can not be read.
     """
     if mapping.kind == "table":
-        return table_columns(mapping)
+        if database_type(str(mapping.connection)) == "postgres":
+            return table_columns(mapping)
+        return sql_table_columns(mapping)
+    if mapping.kind == "shop":
+        return shop_columns(mapping)
     file = source_files(mapping)[-1]
     try:
         if mapping.format == "parquet":

@@ -139,7 +139,7 @@ def _what_to_write(
 
 def _look_at_rows(found: FeedCheck, business_timezone: str) -> None:
     mapping, broken = found.mapping, BrokenRows()
-    batches = list(itertools.islice(read_source(mapping, broken), BATCHES))
+    batches = list(itertools.islice(read_source(mapping, broken, is_sample=True), BATCHES))
     found.is_whole = len(batches) < BATCHES
     for batch in batches[:1]:
         source, values, problems = apply_mapping(batch, mapping, business_timezone)

@@ -10,6 +10,8 @@ from typing import Any
 from winback.errors import SourceError
 from winback.settings import connection_from_environment
 
+DATABASES = ("postgres", "mysql", "mssql", "oracle")
+
 
 def airflow_connection(conn_id: str, kind: str) -> Any:
     """The connection as Airflow's own object, from its environment variable or from Airflow.
@@ -33,19 +35,38 @@ def airflow_connection(conn_id: str, kind: str) -> Any:
         ) from error
 
 
+def database_type(conn_id: str) -> str:
+    """The type of the connection that a table's mapping names: one of `DATABASES`.
+
+    Raises:
+        SourceError: Airflow knows no such connection, or it leads to no database that is read.
+    """
+    url = connection_from_environment(conn_id)
+    if url is not None and url.startswith(("postgres://", "postgresql://")):
+        return "postgres"
+    given = str(airflow_connection(conn_id, "Postgres").conn_type)
+    kind = "postgres" if given == "postgresql" else given
+    if kind not in DATABASES:
+        raise SourceError(
+            f"the Airflow connection {conn_id!r} is of type {given!r}, and a table is read through "
+            f"one of type {', '.join(DATABASES)}"
+        )
+    return kind
+
+
 def postgres_url(conn_id: str) -> str:
     """The address of the PostgreSQL that a connection leads to.
 
     Raises:
         SourceError: Airflow knows no such connection, or it leads elsewhere.
     """
+    if database_type(conn_id) != "postgres":
+        raise SourceError(
+            f"the Airflow connection {conn_id!r} leads to another database than Postgres, and a "
+            "proposal is made from Postgres or files only: write the mapping by hand, see "
+            "docs/sources.md"
+        )
     url = connection_from_environment(conn_id)
     if url is None or not url.startswith("postgres"):
-        connection = airflow_connection(conn_id, "Postgres")
-        if connection.conn_type not in ("postgres", "postgresql"):
-            raise SourceError(
-                f"the Airflow connection {conn_id!r} is of type "
-                f"{connection.conn_type!r}, and a table is read from Postgres only"
-            )
-        url = str(connection.get_uri())
+        url = str(airflow_connection(conn_id, "Postgres").get_uri())
     return url.replace("postgres://", "postgresql://", 1)

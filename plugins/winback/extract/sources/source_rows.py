@@ -88,7 +88,7 @@ def refuse_missing_columns(present: list[str], place: str, mapping: FeedMapping)
 
 
 def refuse_nested(schema: pa.Schema, place: str, mapping: FeedMapping) -> None:
-    """Refuses a mapped column that holds lists or objects.
+    """Refuses a mapped column that is there twice, or holds lists, objects or spans of time.
 
     Args:
         schema: Of the source; it has all columns that are read.
@@ -99,8 +99,10 @@ def refuse_nested(schema: pa.Schema, place: str, mapping: FeedMapping) -> None:
         SourceError: There is one.
     """
     for name in mapping.read_columns:
-        if pa.types.is_nested(schema.field(name).type):
+        if schema.get_field_index(name) < 0:
+            raise SourceError(f"{place} has two columns {name!r}: rename one")
+        kind = schema.field(name).type
+        if pa.types.is_nested(kind) or pa.types.is_interval(kind) or pa.types.is_duration(kind):
             raise SourceError(
-                f"{place}: column {name!r} holds {schema.field(name).type}: map a column of single "
-                "values"
+                f"{place}: column {name!r} holds {kind}: map a column of single values"
             )
