@@ -69,21 +69,24 @@ def _at_once(
         sql.SQL("savepoint empty"),
         statements.create_rejected_table(),
         sql.SQL("reset role"),
-        *statements.drop_indexes(feed),
+        *statements.prepare_empty(feed, batch.snapshot_id),
         sql.SQL("set role winback_loader"),
     )
-    names = [name for name, _ in raw_tables.raw_columns(feed)]
+    # what nothing is mapped to stays empty without being sent
+    names = [
+        name for name, column in raw_tables.raw_columns(feed) if column.name in mapping.columns
+    ]
     stored = stored_schema(feed)
-    snapshot = pa.field("snapshot_id", pa.int64())
-    schema = pa.schema([*(stored.field(name) for name in names), snapshot])
-
-    def shape(rows: pa.RecordBatch) -> pa.RecordBatch:
-        ids = pa.repeat(pa.scalar(batch.snapshot_id, pa.int64()), rows.num_rows)
-        return rows.select(names).append_column(snapshot, ids)
-
+    schema = pa.schema([stored.field(name) for name in names])
     with tempfile.SpooledTemporaryFile(SPOOL_BYTES) as spool:
         rows = _pass(mapping, batch, since, spool)
-        _ingest(cursor, rows, rows.passed(schema, shape), feed.name, db_schema_name="raw")
+        _ingest(
+            cursor,
+            rows,
+            rows.passed(schema, lambda each: each.select(names)),
+            feed.name,
+            db_schema_name="raw",
+        )
         _refuse_no_rows(rows, mapping)
         run(cursor, sql.SQL("reset role"))
         [(is_keyed,)] = run(cursor, *statements.build_key(feed))
@@ -91,7 +94,7 @@ def _at_once(
             run(cursor, sql.SQL("rollback to savepoint empty"), sql.SQL("set role winback_loader"))
             log.info("%s: keys come twice, so the source is read again, row by row", feed.name)
             return None
-        run(cursor, *raw_tables.create_indexes(feed))
+        run(cursor, *raw_tables.create_indexes(feed), statements.forget_snapshot(feed))
         run(cursor, sql.SQL("set role winback_loader"))
         _ingest(cursor, rows, rows.rejected(), "rejected", temporary=True)
     count = sql.SQL("select count(*) from {}").format(sql.Identifier("raw", feed.name))

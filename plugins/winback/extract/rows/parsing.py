@@ -149,7 +149,7 @@ def _plain_integers(values: pa.Array) -> pa.Array | None:
     except pa.ArrowInvalid:
         return None
     # Arrow also reads hexadecimal numbers
-    is_hexadecimal = pc.any(pc.match_substring(values, "x", ignore_case=True)).as_py()
+    is_hexadecimal = any(pc.any(pc.match_substring(values, x)).as_py() for x in "xX")
     limits = pc.min_max(parsed).as_py()
     is_too_long = limits["max"] is not None and max(limits["max"], -limits["min"]) >= 10**18
     return None if is_hexadecimal or is_too_long else parsed

@@ -76,20 +76,22 @@ def _in_reach(values: pa.Array) -> pa.Array:
 
 
 def _of_text(values: pa.Array, how: ColumnMapping, timezone: str) -> pa.Array:
-    # the same days come again and again: parse each once
+    if how.format is None:
+        parsed = _of_iso_text(values, timezone)
+        if parsed is not None:
+            return parsed
+    # the same days come again and again: read each once
     encoded = values.dictionary_encode()
-    texts = encoded.dictionary
-    parsed = _of_iso_text(texts, timezone) if how.format is None else None
-    if parsed is None:
-        series = cast("pd.Series[str]", texts.to_pandas(types_mapper=pd.ArrowDtype))
-        parsed = _to_arrow(_parse_each(series, how, timezone))
-    return parsed.take(encoded.indices)
+    series = cast("pd.Series[str]", encoded.dictionary.to_pandas(types_mapper=pd.ArrowDtype))
+    return _to_arrow(_parse_each(series, how, timezone)).take(encoded.indices)
 
 
 def _of_iso_text(texts: pa.Array, timezone: str) -> pa.Array | None:
     """All of them at once, or None when only one is written or lies otherwise."""
     # an attempt in vain costs as much as ten that succeed, so the first text says which to make
-    has_offset = pc.match_substring_regex(texts.slice(0, 1), OFFSET)[0].as_py() if texts else False
+    is_given = pc.is_valid(texts)
+    first = texts.slice(pc.index(is_given, True).as_py(), 1) if pc.any(is_given).as_py() else texts
+    has_offset = bool(pc.any(pc.match_substring_regex(first, OFFSET)).as_py())
     try:
         if has_offset:
             return pc.cast(texts, INSTANT)

@@ -34,6 +34,7 @@ ARROW_TYPES: dict[Kind, pa.DataType] = {
     "email": pa.string(),
 }
 MOST_HASHES = 1_000_000
+SAMPLE_VALUES = 1000
 # two such parts of a key still fit into an index of PostgreSQL
 LONGEST_KEY_BYTES = 1000
 
@@ -87,18 +88,18 @@ def check(
         )
     hashes = {} if hashes is None else hashes
     rejected: list[Rejected] = []
+    provenance = batch.select([SOURCE, ROW_NUMBER])
     if pc.any(is_bad).as_py():
         rejected = rejected_rows(batch, mapping.feed, dataset, (source, values, problems), is_bad)
         is_good = pc.invert(is_bad)
-        batch = batch.filter(is_good)
+        provenance = provenance.filter(is_good)
         values = {name: array.filter(is_good) for name, array in values.items()}
     stored = [
         array
         for column in mapping.feed.columns
         for array in _stored(column, values[column.name], dataset, mapping.feed, hashes)
     ]
-    provenance = [batch.column(SOURCE), batch.column(ROW_NUMBER)]
-    passed = pa.record_batch([*stored, *provenance], schema=stored_schema(mapping.feed))
+    passed = pa.record_batch([*stored, *provenance.columns], schema=stored_schema(mapping.feed))
     return Checked(passed, rejected, n_not_yet)
 
 
@@ -208,13 +209,23 @@ def _stored(
 
 
 def _hash_each(values: pa.Array, hashed: Callable[[str], str], known: dict[str, str]) -> pa.Array:
-    # a customer comes many times: hash each value once
+    # a customer comes many times: hash each value once, and where a batch repeats them, look it up
+    # once as well
     if len(known) > MOST_HASHES:
         known.clear()
-    encoded = values.dictionary_encode()
-    texts = encoded.dictionary.to_pylist()
-    hashes = list(map(known.get, texts))
-    if None in hashes:
-        known.update((text, hashed(text)) for text in texts if text not in known)
-        hashes = [known[text] for text in texts]
-    return pa.array(hashes, pa.string()).take(encoded.indices)
+    sample = values.slice(0, SAMPLE_VALUES)
+    if len(sample.unique()) * 2 < len(sample):
+        encoded = values.dictionary_encode()
+        return _hash_each_of(encoded.dictionary, hashed, known).take(encoded.indices)
+    return _hash_each_of(values, hashed, known)
+
+
+def _hash_each_of(
+    values: pa.Array, hashed: Callable[[str], str], known: dict[str, str]
+) -> pa.Array:
+    hashes = pa.array(list(map(known.get, values.to_pylist())), pa.string())
+    if hashes.null_count == values.null_count:
+        return hashes
+    missing = values.filter(pc.and_(pc.is_valid(values), pc.is_null(hashes)))
+    known.update((text, hashed(text)) for text in missing.unique().to_pylist())
+    return pa.array(list(map(known.get, values.to_pylist())), pa.string())
