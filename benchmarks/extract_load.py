@@ -7,10 +7,10 @@ with the seconds it took, its peak memory, and its counts. The other side is `ex
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from datetime import date
+from pathlib import Path
 
 from winback.extract.loading.load import load_feed
 from winback.extract.loading.load_records import Batch
@@ -35,7 +35,9 @@ def main(dataset: str) -> None:
     begin = time.perf_counter()
     counts = load_feed(mapping, batch)
     seconds = time.perf_counter() - begin
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # ru_maxrss would count the process that started this one as well
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    peak = int(status.split("VmHWM:")[1].split()[0]) / 1024
     told = {
         "seconds": seconds,
         "peak_mib": peak,
