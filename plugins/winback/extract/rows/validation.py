@@ -60,7 +60,7 @@ def check(
     dataset: str,
     business_timezone: str,
     known_until: datetime | None = None,
-    hashes: dict[str, dict[str, str]] | None = None,
+    hashes: dict[str, Hashes] | None = None,
 ) -> Checked:
     """Applies the mapping and the declaration to a batch.
 
@@ -194,38 +194,47 @@ def _stored_names(column: Column, feed: Feed) -> list[str]:
     return [column.name]
 
 
+class Hashes(dict[str | None, str | None]):
+    """Keyed hashes of the texts that were looked up: a customer comes many times."""
+
+    def __init__(self, hashed: Callable[[str], str]) -> None:
+        """Starts empty.
+
+        Args:
+            hashed: Makes a keyed hash.
+        """
+        super().__init__({None: None})
+        self._hashed = hashed
+
+    def __missing__(self, text: str | None) -> str | None:
+        """Hashes a text that was not looked up before."""
+        if text is None:
+            return None
+        if len(self) > MOST_HASHES:
+            self.clear()
+        made = self[text] = self._hashed(text)
+        return made
+
+
 def _stored(
-    column: Column, values: pa.Array, dataset: str, feed: Feed, hashes: dict[str, dict[str, str]]
+    column: Column, values: pa.Array, dataset: str, feed: Feed, hashes: dict[str, Hashes]
 ) -> list[pa.Array]:
     """What is loaded of a column: personal values and, in their place elsewhere, a keyed hash."""
-    known = hashes.setdefault(column.kind, {})
     if column.kind == "customer":
-        keys = _hash_each(values, keyed_hash.customer_hasher(dataset), known)
+        if column.kind not in hashes:
+            hashes[column.kind] = Hashes(keyed_hash.customer_hasher(dataset))
+        keys = _hash_each(values, hashes[column.kind])
         return [keys, values][: len(_stored_names(column, feed))]
     if column.kind == "email":
-        hashed = _hash_each(values, lambda text: keyed_hash.address_hash("email", text), known)
-        return [hashed, values]
+        if column.kind not in hashes:
+            hashes[column.kind] = Hashes(lambda text: keyed_hash.address_hash("email", text))
+        return [_hash_each(values, hashes[column.kind]), values]
     return [values]
 
 
-def _hash_each(values: pa.Array, hashed: Callable[[str], str], known: dict[str, str]) -> pa.Array:
-    # a customer comes many times: hash each value once, and where a batch repeats them, look it up
-    # once as well
-    if len(known) > MOST_HASHES:
-        known.clear()
+def _hash_each(values: pa.Array, hashes: Hashes) -> pa.Array:
     sample = values.slice(0, SAMPLE_VALUES)
     if len(sample.unique()) * 2 < len(sample):
         encoded = values.dictionary_encode()
-        return _hash_each_of(encoded.dictionary, hashed, known).take(encoded.indices)
-    return _hash_each_of(values, hashed, known)
-
-
-def _hash_each_of(
-    values: pa.Array, hashed: Callable[[str], str], known: dict[str, str]
-) -> pa.Array:
-    hashes = pa.array(list(map(known.get, values.to_pylist())), pa.string())
-    if hashes.null_count == values.null_count:
-        return hashes
-    missing = values.filter(pc.and_(pc.is_valid(values), pc.is_null(hashes)))
-    known.update((text, hashed(text)) for text in missing.unique().to_pylist())
-    return pa.array(list(map(known.get, values.to_pylist())), pa.string())
+        return _hash_each(encoded.dictionary, hashes).take(encoded.indices)
+    return pa.array(list(map(hashes.__getitem__, values.to_pylist())), pa.string())
