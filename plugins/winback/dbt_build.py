@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date
 from typing import Any
@@ -16,12 +16,22 @@ from urllib.parse import unquote, urlsplit
 
 from winback.errors import ModelBuildFailed
 from winback.settings import PROJECT, settings
+from winback.training import rhythm_training
 from winback.warehouse import connection as warehouse
 
 log = logging.getLogger(__name__)
 
 PROJECT_DIR = PROJECT / "dbt_project"
-PARTS = {"stage": ["staging"], "model": ["intermediate", "marts"]}
+# the rhythm is fitted to the purchases before the rest is built with it
+STAGE = ["staging", "int_customers__merged", "int_orders__daily"]
+PARTS = {
+    "stage": (STAGE, []),
+    "model": (["intermediate", "marts"], STAGE),
+}
+VARIABLES = (
+    "business_timezone", "inactive_days", "recovery_window_days", "complaint_days",
+    "bad_review_days", "failed_delivery_days", "season_days", "season_share_pct",
+)  # fmt: skip
 
 
 def schema_suffix(snapshot_id: int) -> str:
@@ -56,9 +66,7 @@ def build(part: str, as_of: date, suffix: str = "") -> dict[str, str]:
     Raises:
         ModelBuildFailed: A model or a test failed; the message names the first ones.
     """
-    nodes = invoke(
-        ["build", "--select", *PARTS[part], "--exclude-resource-type", "unit_test"], as_of, suffix
-    )
+    nodes = run_part(["build", "--exclude-resource-type", "unit_test"], part, as_of, suffix)
     failed = {name: message for name, (status, message) in nodes.items() if status in FAILED}
     if failed:
         first = "; ".join(f"{name}: {message}" for name, message in list(failed.items())[:3])
@@ -69,12 +77,42 @@ def build(part: str, as_of: date, suffix: str = "") -> dict[str, str]:
     return {name: status for name, (status, _) in nodes.items()}
 
 
+def run_part(
+    command: list[str], part: str, as_of: date, suffix: str = ""
+) -> dict[str, tuple[str, str]]:
+    """Runs a dbt command on the models of one step; see `invoke` for what it gives.
+
+    Args:
+        command: Such as `["run"]`.
+        part: `stage` or `model`.
+        as_of: Facts before 00:00 of this business day count.
+        suffix: Appended to every schema.
+    """
+    selected, excluded = PARTS[part]
+    rhythm = rhythm_training.in_use(as_of, suffix) if part == "model" else {}
+    arguments = [*command, "--select", *selected]
+    if excluded:
+        arguments += ["--exclude", *excluded]
+    return invoke(arguments, as_of, suffix, rhythm)
+
+
 # what depends on a failed model or test is skipped
 FAILED = ("error", "fail", "runtime error")
 
 
-def invoke(arguments: list[str], as_of: date, suffix: str = "") -> dict[str, tuple[str, str]]:
+def invoke(
+    arguments: list[str],
+    as_of: date,
+    suffix: str = "",
+    rhythm: Mapping[str, float] | None = None,
+) -> dict[str, tuple[str, str]]:
     """Runs one dbt command and reads its results back: node name to (status, message).
+
+    Args:
+        arguments: What dbt is to do.
+        as_of: Facts before 00:00 of this business day count.
+        suffix: Appended to every schema.
+        rhythm: Variables of the rhythm in use, where its models are built.
 
     Raises:
         ModelBuildFailed: dbt could not run at all, for instance on a syntax error.
@@ -85,11 +123,9 @@ def invoke(arguments: list[str], as_of: date, suffix: str = "") -> dict[str, tup
     variables = {
         "as_of": as_of.isoformat(),
         "as_of_at": config.as_of_at(as_of).isoformat(sep=" "),
-        "business_timezone": config.business_timezone,
-        "inactive_days": config.inactive_days,
-        "lapse_multiplier": config.lapse_multiplier,
-        "recovery_window_days": config.recovery_window_days,
         "schema_suffix": suffix,
+        **{name: getattr(config, name) for name in VARIABLES},
+        **(rhythm or {}),
     }
     flags = {
         "--project-dir": PROJECT_DIR,

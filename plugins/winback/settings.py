@@ -46,7 +46,15 @@ class Settings:
     assignment_salt: str = _setting("winback", "secret of the draw between treated and holdout")
 
     inactive_days: int = _setting(180, "one-time buyers lapse after this; the six-month list")
-    lapse_multiplier: float = _setting(1.75, "lapsed beyond this many personal 90 % gaps")
+    most_returned_pct: float = _setting(10.0, "so many of the lapsed may come back by themselves")
+    lapse_multiplier: float = _setting(
+        1.75, "lapsed beyond this many late gaps, until enough is known to choose it by the above"
+    )
+    complaint_days: int = _setting(365, "a complaint nobody settled makes angry for so long")
+    bad_review_days: int = _setting(180, "a review of 1 or 2 makes angry for so long")
+    failed_delivery_days: int = _setting(60, "a delivery that never came makes angry for so long")
+    season_days: int = _setting(30, "the same weeks of a year: so many days before and after")
+    season_share_pct: int = _setting(80, "so many of the purchases must lie in those weeks")
     recovery_window_days: int = _setting(60, "a purchase this long after dispatch is a recovery")
     contact_pause_days: int = _setting(14, "after one campaign wrote, others keep quiet")
     consent_unused_months: int = _setting(24, "consent not used for this long counts as lapsed")

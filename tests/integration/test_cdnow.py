@@ -13,6 +13,14 @@ from tests.conftest import Warehouse, WarehouseFactory
 from tests.flow import up_to_gate, up_to_select
 from winback.kpi.incremental import Stratum, stratified_newcombe
 from winback.kpi.snapshot import write_snapshots
+from winback.model.rhythm import (
+    Purchases,
+    Rhythm,
+    gap_sums,
+    quantiles,
+    quantity_ratios,
+    stock_factors,
+)
 from winback.privacy.keyed_hash import customer_key
 from winback.select.assignment import draw
 
@@ -21,6 +29,7 @@ AS_OF_TABLES = (
     "marts.dim_customers",
     "marts.fct_orders",
     "marts.fct_customer_states",
+    "marts.fct_customer_state_changes",
     "marts.fct_inactive_six_months",
     "intermediate.int_candidates",
 )
@@ -106,6 +115,38 @@ def test_recoveries_are_what_pandas_counts(built: Warehouse, raw_file: pd.DataFr
     assert [row[:2] for row in days] == [(23_570, 17_227), (23_570, 18_207)]
     (lapsed,) = built.execute("select count(*) from marts.fct_customer_states where is_lapsed")[0]
     assert days[1][2] == lapsed
+
+
+def test_the_sums_in_sql_are_those_of_the_fit(built: Warehouse, raw_file: pd.DataFrame) -> None:
+    known = raw_file[raw_file["date"] < "1998-06-30"]
+    daily = known.groupby(["customer", "date"], as_index=False)["cds"].sum()
+    purchases = Purchases(
+        daily["customer"].to_numpy(), daily["date"].to_numpy().astype("datetime64[D]").astype(int),
+        daily["cds"].to_numpy(float),
+    )  # fmt: skip
+    [(parameters,)] = built.execute(
+        "select parameters from ops.model_run where model = 'rhythm' and as_of = %s",
+        (FIRST,),
+    )
+    n_gaps, sums = gap_sums(purchases, parameters["quantity_elasticity"])
+    fitted = Rhythm(**parameters, returned_pct=None, n_gaps=0)
+    late = quantiles(fitted, n_gaps.astype(int))["late"] * (fitted.rate_days + sums)
+    expected = pd.DataFrame({
+        "key": [customer_key("cdnow", f"{c:05}") for c in daily["customer"]],
+        "n_gaps": n_gaps, "sum": sums,
+        "late": late * stock_factors(quantity_ratios(purchases), fitted.quantity_elasticity),
+    }).sort_values(["key", "n_gaps"])  # fmt: skip
+    found = pd.DataFrame(
+        built.execute(
+            "select customer_key, n_gaps, gap_sum_days::float, late_days::float"
+            ' from intermediate.int_purchases__rhythm order by customer_key collate "C", 2'
+        ),
+        columns=["key", "n_gaps", "sum", "late"],
+    )
+    assert len(found) == len(expected) > 60_000
+    for column in ("n_gaps", "sum", "late"):
+        differences = (found[column].to_numpy() - expected[column].to_numpy()).astype(float)
+        assert abs(differences).max() < 0.02, column
 
 
 def test_of_the_lapsed_at_most_a_tenth_come_back_untouched(built: Warehouse) -> None:

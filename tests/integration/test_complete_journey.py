@@ -317,7 +317,7 @@ def test_most_of_the_lapsed_come_back_by_themselves(year: Warehouse) -> None:
         " from ops.assignment as a where a.as_of = %s",
         (FIRST,),
     )
-    assert 0.6 < share < 0.75
+    assert 0.4 < share < 0.65
 
 
 def test_over_a_thousand_salts_the_interval_holds_zero_as_often_as_it_says(
@@ -331,7 +331,7 @@ def test_over_a_thousand_salts_the_interval_holds_zero_as_often_as_it_says(
         " from ops.assignment as a where a.arm <> 'excluded' and a.as_of = %s",
         (FIRST,),
     )
-    assert len(people) > 200
+    assert len(people) > 60
     drawn_from = [(key, stratum) for key, stratum, _ in people]
     n_holding = 0
     for salt in range(1000):
@@ -404,7 +404,7 @@ def test_the_whole_demo(journey: Path, tmp_path: Path) -> None:
     for each in dates:
         parts = each["n_excluded"] + each["n_holdout"] + each["n_treated"]
         assert each["n_candidates"] == parts
-        assert each["n_accepted"] == each["n_treated"] > 100
+        assert each["n_accepted"] == each["n_treated"] > 50
     # the windows of the first two have closed, that of the last has not
     assert [each["naive_pct"] is None for each in dates] == [False, False, True]
     shares = {each["campaign_type"]: each["response_pct"] for each in summary["external_campaigns"]}

@@ -57,14 +57,14 @@ def test_our_own_campaigns_are_good() -> None:
         (
             "sleeping",
             "slepping",
-            "line 3: `audience.states` is 'slepping': write [sleeping], [inactive] or [sleep",
+            "line 3: `audience.states` is 'slepping': write one or more of [sleeping, in",
         ),
         *(
             (
                 "sleeping",
                 state,
-                f"line 3: `audience.states` is '{state}': write [sleeping], [inactive] or"
-                " [sleeping, inactive]: only they count as lapsed",
+                f"line 3: `audience.states` is '{state}': write one or more of"
+                " [sleeping, inactive, angry, cancelled]: only they count as lapsed",
             )
             for state in ("active", "at_risk", "returned")
         ),
@@ -74,8 +74,8 @@ def test_our_own_campaigns_are_good() -> None:
             "line 3: `audience.states` is 'sleeping': write [sleeping]",
         ),
         ("[sleeping, inactive]", "sleeping, inactive", "': write [sleeping, inactive]"),
-        ("[sleeping, inactive]", "all", "line 3: `audience.states` is 'all': write [sleeping], ["),
-        ("[sleeping, inactive]", "", "line 3: `audience.states` is None: write [sleeping], ["),
+        ("[sleeping, inactive]", "all", "line 3: `audience.states` is 'all': write one or more"),
+        ("[sleeping, inactive]", "", "line 3: `audience.states` is None: write one or more"),
         (
             "[high]",
             "[]",

@@ -5,7 +5,11 @@ with lapsed as (
         states.customer_key,
         states.state,
         states.as_of,
-        states.last_purchase_date,
+        case states.state when 'cancelled' then 'cancellation' else 'last_purchase' end as occasion,
+        case states.state
+            when 'cancelled' then {{ days_after('states.state_since', -1) }}
+            else states.last_purchase_date
+        end as occasion_date,
         states.days_since_last_purchase,
         rhythm.last_ordered_at,
         customers.value_tier,
@@ -21,12 +25,12 @@ with lapsed as (
 
 select
     {{ dbt.hash(dbt.concat(
-        ["customer_key", "'|last_purchase|'", "cast(last_purchase_date as " ~ dbt.type_string() ~ ")"]
+        ["customer_key", "'|'", "occasion", "'|'", "cast(occasion_date as " ~ dbt.type_string() ~ ")"]
     )) }} as lapse_id,
     customer_key,
     as_of,
-    'last_purchase' as occasion,
-    last_purchase_date as occasion_date,
+    occasion,
+    occasion_date,
     last_ordered_at,
     days_since_last_purchase,
     state,

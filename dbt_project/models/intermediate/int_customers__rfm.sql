@@ -1,31 +1,19 @@
 -- Recency, frequency and monetary value as quintiles, 5 the best; ties are broken by the key so
 -- that the same data always gives the same scores.
-with turnover as (
-    select
-        customer_key,
-        cast(sum(n_orders) as bigint) as n_orders,
-        cast(sum(quantity) as bigint) as quantity,
-        cast(sum(amount_cents) as bigint) as turnover_cents
-    from {{ ref('int_orders__daily') }}
-    group by customer_key
-),
-
-scored as (
+with scored as (
     select
         rhythm.customer_key,
         rhythm.n_purchases,
-        turnover.n_orders,
-        turnover.quantity,
-        turnover.turnover_cents,
+        rhythm.n_orders,
+        rhythm.turnover_cents,
         ntile(5) over (
             order by rhythm.last_purchase_date, rhythm.customer_key
         ) as recency_score,
         ntile(5) over (
-            order by rhythm.n_purchases, turnover.turnover_cents, rhythm.customer_key
+            order by rhythm.n_purchases, rhythm.turnover_cents, rhythm.customer_key
         ) as frequency_score,
-        ntile(5) over (order by turnover.turnover_cents, rhythm.customer_key) as monetary_score
+        ntile(5) over (order by rhythm.turnover_cents, rhythm.customer_key) as monetary_score
     from {{ ref('int_customers__rhythm') }} as rhythm
-    inner join turnover on rhythm.customer_key = turnover.customer_key
 )
 
 -- The segment looks at what a customer did while active, so it is the one they had before they

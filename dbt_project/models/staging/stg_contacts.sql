@@ -8,6 +8,8 @@ select
     channel,
     direction,
     outcome,
+    reason,
+    absent_until,
     contacted_at
 from source
 where {{ is_in_feed('contacted_at') }}

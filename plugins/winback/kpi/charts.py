@@ -13,7 +13,7 @@ import pandas as pd
 
 TEAL, AMBER, GREY, LIGHT = "#0f766e", "#d97706", "#9aa5a3", "#dfe3e1"
 ARMS = ("treated", "holdout", "excluded", "in no campaign")
-STATES = ("active", "at_risk", "sleeping", "inactive", "returned")
+STATES = ("active", "at_risk", "sleeping", "inactive", "angry", "cancelled", "returned")
 Rows = Sequence[dict[str, Any]]
 
 

@@ -19,13 +19,13 @@ from winback.errors import CampaignError
 
 LANGUAGES = ("en", "de")
 # only who lapsed is ever a candidate; the other states would select nobody
-State = Literal["sleeping", "inactive"]
+State = Literal["sleeping", "inactive", "angry", "cancelled"]
 ValueTier = Literal["high", "medium", "low"]
 HOLDOUT_PCT = (5, 50)
 _LISTS = {
     "states": (
         get_args(State),
-        "write [sleeping], [inactive] or [sleeping, inactive]: only they count as lapsed",
+        "write one or more of [sleeping, inactive, angry, cancelled]: only they count as lapsed",
     ),
     "value_tiers": (get_args(ValueTier), "write one or more of [high, medium, low]"),
 }

@@ -9,6 +9,7 @@ grant usage on all sequences in schema raw, quarantine, ops to winback_loader;
 grant select on all tables in schema ops to winback_loader;
 grant insert, update on ops.snapshot, ops.extract_run, ops.feed_status, ops.gate_run,
     ops.gate_result, ops.gate_measure, ops.source_column, ops.customer_merge to winback_loader;
+grant insert on ops.model_run, ops.rhythm_quantile to winback_loader;
 grant delete on ops.source_column to winback_loader;
 
 -- transformer: dbt; reads facts and state, never a name or an address

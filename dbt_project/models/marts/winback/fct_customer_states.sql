@@ -1,31 +1,25 @@
--- The one place that says in which order the states are tried; the first that fits counts.
-with rhythm as (
-    select * from {{ ref('int_customers__rhythm') }}
-),
-
-returned as (
-    select
-        customer_key,
-        returned_on
-    from {{ ref('int_customers__returned') }}
-    where {{ dbt.datediff("returned_on", as_of(), "day") }} <= {{ var('recovery_window_days') }}
-)
-
+-- The timeline on the as-of date. In which order the states are tried: int_customers__timeline.
 select
-    rhythm.customer_key,
+    timeline.customer_key,
     {{ as_of() }} as as_of,
-    case
-        when rhythm.days_since_last_purchase > 2 * rhythm.lapse_after_days then 'inactive'
-        when rhythm.days_since_last_purchase > rhythm.lapse_after_days then 'sleeping'
-        when returned.customer_key is not null then 'returned'
-        when rhythm.days_since_last_purchase > rhythm.expected_gap_days then 'at_risk'
-        else 'active'
-    end as state,
-    rhythm.days_since_last_purchase > rhythm.lapse_after_days as is_lapsed,
+    timeline.state,
+    timeline.is_lapsed,
+    timeline.not_lapsed_because,
+    timeline.valid_from as state_since,
     rhythm.last_purchase_date,
     rhythm.days_since_last_purchase,
     rhythm.n_purchases,
-    rhythm.expected_gap_days,
+    {{ days_after('rhythm.last_purchase_date', 'cast(round(rhythm.expected_days) as integer)') }}
+        as expected_next_purchase_date,
+    {{ days_after('rhythm.last_purchase_date', 'cast(round(rhythm.early_days) as integer)') }}
+        as expected_next_purchase_from,
+    {{ days_after('rhythm.last_purchase_date', 'cast(round(rhythm.late_days) as integer)') }}
+        as expected_next_purchase_until,
+    rhythm.expected_days as expected_gap_days,
     rhythm.lapse_after_days
-from rhythm
-left join returned on rhythm.customer_key = returned.customer_key
+from {{ ref('int_customers__timeline') }} as timeline
+inner join {{ ref('int_customers__rhythm') }} as rhythm
+    on timeline.customer_key = rhythm.customer_key
+where
+    timeline.valid_from <= {{ as_of() }}
+    and (timeline.valid_until is null or {{ as_of() }} < timeline.valid_until)

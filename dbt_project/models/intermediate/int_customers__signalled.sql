@@ -1,0 +1,90 @@
+-- Everything that moves a customer's state, as spans of as-of dates: from the first one on which it
+-- holds to the first on which it does not any more (null: open). A fact counts from the day after it
+-- happened. Spans of the future are there already: time alone will bring them about.
+with silences as (
+    select
+        *,
+        {{ days_after('next_purchase_date', 1) }} as broken_on,
+        {{ first_as_of_past('purchase_date', 'least(late_days, usual_lapse_days)') }} as at_risk_on,
+        {{ first_as_of_past('purchase_date', 'usual_lapse_days') }} as usually_lapsed_on,
+        {{ first_as_of_past('purchase_date', 'lapse_after_days') }} as lapsed_on,
+        {{ first_as_of_past('purchase_date', '2 * lapse_after_days') }} as inactive_on
+    from {{ ref('int_purchases__rhythm') }}
+    where
+        next_purchase_date is null
+        or {{ dbt.datediff("purchase_date", "next_purchase_date", "day") }}
+        > least(late_days, usual_lapse_days)
+),
+
+spans as (
+    select
+        customer_key,
+        'buyer' as signal,
+        {{ days_after('purchase_date', 1) }} as from_date,
+        cast(null as date) as until_date
+    from {{ ref('int_purchases__rhythm') }}
+    where n_gaps = 0
+    {% for signal, column in [
+        ('past_usual_gap', 'at_risk_on'),
+        ('silent', 'usually_lapsed_on'),
+        ('long_silent', 'inactive_on'),
+    ] %}
+        union all
+        select
+            customer_key,
+            '{{ signal }}' as signal,
+            {{ column }} as from_date,
+            broken_on as until_date
+        from silences
+    {% endfor %}
+    union all
+    select
+        customer_key,
+        'stocked_up' as signal,
+        usually_lapsed_on as from_date,
+        least(lapsed_on, broken_on) as until_date
+    from silences
+    union all
+    select
+        silences.customer_key,
+        excused.because as signal,
+        silences.usually_lapsed_on as from_date,
+        least({{ days_after('excused.excused_until', 1) }}, silences.broken_on) as until_date
+    from silences
+    inner join {{ ref('int_silences__excused') }} as excused
+        on
+            silences.customer_key = excused.customer_key
+            and silences.purchase_date = excused.purchase_date
+    union all
+    select
+        customer_key,
+        'returned' as signal,
+        {{ days_after('purchase_date', 1) }} as from_date,
+        {{ days_after('purchase_date', var('recovery_window_days') ~ ' + 1') }} as until_date
+    from {{ ref('int_purchases__rhythm') }}
+    where gap_days > {{ var('inactive_days') }}
+    union all
+    select
+        customer_key,
+        signal,
+        from_date,
+        until_date
+    from {{ ref('int_reasons__excusing') }}
+    union all
+    select
+        customer_key,
+        'troubled' as signal,
+        {{ days_after('since', 1) }} as from_date,
+        {{ days_after('until', 1) }} as until_date
+    from {{ ref('int_trouble__dated') }}
+    union all
+    select
+        customer_key,
+        'cancelled' as signal,
+        {{ days_after('cancelled_on', 1) }} as from_date,
+        {{ days_after('until', 1) }} as until_date
+    from {{ ref('int_cancellations__standing') }}
+)
+
+select * from spans
+where until_date is null or from_date < until_date

@@ -1,0 +1,99 @@
+-- What a customer's gaps said about the next one at the time of each purchase; nothing here knows
+-- what came later but `next_purchase_date`. The model behind it: plugins/winback/model/rhythm.py.
+with numbered as (
+    select
+        customer_key,
+        purchase_date,
+        last_ordered_at,
+        n_orders,
+        quantity,
+        amount_cents,
+        cast(row_number() over by_day - 1 as integer) as n_gaps,
+        min(purchase_date) over by_day as first_purchase_date,
+        lag(purchase_date) over by_day as previous_purchase_date,
+        lead(purchase_date) over by_day as next_purchase_date,
+        cast(sum(n_orders) over by_day as bigint) as n_orders_so_far,
+        cast(sum(amount_cents) over by_day as bigint) as turnover_so_far_cents,
+        ln(cast(nullif(quantity, 0) as {{ dbt.type_float() }})) as log_quantity
+    from {{ ref('int_orders__daily') }}
+    window by_day as (
+        partition by customer_key order by purchase_date rows unbounded preceding
+    )
+),
+
+stocked as (
+    select
+        *,
+        {{ dbt.datediff("previous_purchase_date", "purchase_date", "day") }} as gap_days,
+        cast(exp({{ var('quantity_elasticity') }} * coalesce(cast(
+            log_quantity - avg(log_quantity) over (
+                partition by customer_key order by purchase_date rows unbounded preceding
+            ) as decimal(12, 7)
+        ), 0)) as decimal(12, 4)) as stock_factor
+    from numbered
+),
+
+adjusted as (
+    select
+        *,
+        cast(gap_days / lag(stock_factor) over (
+            partition by customer_key order by purchase_date
+        ) as decimal(12, 2)) as adjusted_gap_days
+    from stocked
+),
+
+summed as (
+    select
+        *,
+        cast(coalesce(sum(adjusted_gap_days) over (
+            partition by customer_key order by purchase_date rows unbounded preceding
+        ), 0) as decimal(14, 2)) as gap_sum_days
+    from adjusted
+),
+
+expected as (
+    select
+        summed.*,
+        {% for quantile in ['early', 'expected', 'late'] %}
+            cast(
+                ({{ var('rhythm_rate_days') }} + summed.gap_sum_days) * quantiles.{{ quantile }}
+                * summed.stock_factor as decimal(9, 2)
+            ) as {{ quantile }}_days,
+        {% endfor %}
+        cast(
+            case
+                when summed.n_gaps = 0 then {{ var('inactive_days') }}
+                else
+                    {{ var('lapse_multiplier') }} * quantiles.late
+                    * ({{ var('rhythm_rate_days') }} + summed.gap_sum_days)
+            end as decimal(9, 2)
+        ) as usual_lapse_days
+    from summed
+    left join {{ source('ops', 'rhythm_quantile') }} as quantiles
+        on
+            quantiles.model_run_id = {{ var('rhythm_run_id') }}
+            and least(summed.n_gaps, {{ var('most_gaps') }}) = quantiles.n_gaps
+)
+
+select
+    customer_key,
+    purchase_date,
+    first_purchase_date,
+    next_purchase_date,
+    last_ordered_at,
+    n_orders,
+    quantity,
+    amount_cents,
+    n_orders_so_far,
+    turnover_so_far_cents,
+    gap_days,
+    n_gaps,
+    gap_sum_days,
+    stock_factor,
+    early_days,
+    expected_days,
+    late_days,
+    usual_lapse_days,
+    -- less than usual shortens the expectation, never the patience
+    cast(usual_lapse_days * greatest(stock_factor, 1) as decimal(9, 2)) as lapse_after_days
+from expected

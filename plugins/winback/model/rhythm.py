@@ -1,0 +1,243 @@
+"""The personal rhythm: how long a customer usually waits between two purchases.
+
+A customer's gaps are gamma distributed with a rate of their own; the rates of all customers are
+gamma distributed as well. What one customer's gaps say is thus weighed against everybody's
+(empirical Bayes): with gap shape k, and rates of shape s and scale 1/d (d in days), n gaps of sum S
+leave a rate of Gamma(s + k n, d + S), so the next gap is (d + S) times a beta prime variate of
+(k, s + k n). With k = 1 this is the Pareto II waiting time behind the NBD; regular buyers (k > 1)
+are those of Chatfield and Goodhardt (1973), "A Consumer Purchasing Model with Erlang Inter-Purchase
+Times", JASA 68.
+
+What was bought last covers a longer time when it was more than usual: gaps are divided by the stock
+factor, the quantity over the customer's geometric mean so far, to the power of an elasticity.
+
+Pure: arrays in, numbers out. Reading purchases and storing what was fitted is `training/`; the same
+sums for every purchase are `int_purchases__rhythm`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special
+
+Floats = NDArray[np.float64]
+
+# fewer say nothing about a population: a small shop must not be fitted to its noise
+FEWEST_GAPS = 200
+FEWEST_CUSTOMERS = 50
+FEWEST_LAPSED = 200
+# an elasticity that could be chance is none
+LEAST_T_VALUE = 3.0
+BOUNDS = ((0.2, 30.0), (0.2, 100.0), (0.1, 1e5))
+QUANTILES = {"early": 0.1, "expected": 0.5, "late": 0.9}
+MULTIPLIERS = np.arange(1.0, 6.01, 0.05).round(2)
+
+
+@dataclass(frozen=True)
+class Rhythm:
+    """Everybody's rhythm, against which one customer's is weighed.
+
+    Attributes:
+        gap_shape: k; 1 buys at random times, more is more regular.
+        rate_shape: s; the larger, the more alike customers are.
+        rate_days: d, in days.
+        quantity_elasticity: 1 when twice the quantity covers twice the time, 0 when none.
+        lapse_multiplier: Lapsed after so many late gaps (the 90 % quantile).
+        returned_pct: Of those whom that calls lapsed, so many bought within the window; None when
+            nobody was there to tell.
+        n_gaps: Gaps behind the fit.
+        is_fitted: False when there were too few, and the default stands instead.
+    """
+
+    gap_shape: float
+    rate_shape: float
+    rate_days: float
+    quantity_elasticity: float
+    lapse_multiplier: float
+    returned_pct: float | None
+    n_gaps: int
+    is_fitted: bool
+
+
+@dataclass(frozen=True)
+class Purchases:
+    """Purchase days of customers, one element each, by customer and day.
+
+    Attributes:
+        customer: Number of the customer, ascending from 0.
+        day: Day number, ascending within a customer.
+        quantity: Items bought on that day; NaN where unknown.
+    """
+
+    customer: NDArray[np.int64]
+    day: NDArray[np.int64]
+    quantity: Floats
+
+
+def fit(purchases: Purchases, multiplier: float) -> Rhythm:
+    """Fits gap shape, rates and elasticity by maximum likelihood.
+
+    Args:
+        purchases: What is known.
+        multiplier: Stands as the lapse multiplier until `calibrate` chose one.
+
+    Returns:
+        The rhythm; a default that expects a purchase every month or two when there are fewer
+        than `FEWEST_GAPS` gaps or `FEWEST_CUSTOMERS` customers with one.
+    """
+    of_gap, gaps = _gaps(purchases)
+    n_customers = len(np.unique(purchases.customer[of_gap]))
+    if len(gaps) < FEWEST_GAPS or n_customers < FEWEST_CUSTOMERS:
+        return Rhythm(1.0, 3.0, 90.0, 0.0, multiplier, None, len(gaps), is_fitted=False)
+    ratios = quantity_ratios(purchases)
+    elasticity = _elasticity(purchases.customer[of_gap], gaps, ratios[of_gap - 1])
+    adjusted = gaps / stock_factors(ratios, elasticity)[of_gap - 1]
+    shape, rate_shape, rate_days = _fit_gaps(purchases.customer[of_gap], adjusted)
+    return Rhythm(
+        round(shape, 4), round(rate_shape, 4), round(rate_days, 4), elasticity, multiplier, None,
+        len(gaps), is_fitted=True,
+    )  # fmt: skip
+
+
+def quantity_ratios(purchases: Purchases) -> Floats:
+    """Log of each quantity over the customer's geometric mean up to then; 0 where unknown."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log(purchases.quantity)
+    is_known = np.isfinite(logs)
+    sums = _running_sum(purchases.customer, np.where(is_known, logs, 0.0))
+    counts = _running_sum(purchases.customer, is_known.astype(float))
+    return np.where(is_known, logs - sums / np.maximum(counts, 1.0), 0.0).round(7)
+
+
+def stock_factors(ratios: Floats, elasticity: float) -> Floats:
+    """How much longer than usual a purchase lasts, from `quantity_ratios`."""
+    return np.exp(elasticity * ratios).round(4)
+
+
+def gap_sums(purchases: Purchases, elasticity: float) -> tuple[Floats, Floats]:
+    """The number n and the adjusted sum S (days) of all gaps up to each purchase."""
+    of_gap, gaps = _gaps(purchases)
+    factors = stock_factors(quantity_ratios(purchases), elasticity)
+    adjusted = np.zeros(len(purchases.day))
+    adjusted[of_gap] = (gaps / factors[of_gap - 1]).round(2)
+    has_gap = np.zeros(len(purchases.day))
+    has_gap[of_gap] = 1.0
+    return (
+        _running_sum(purchases.customer, has_gap),
+        _running_sum(purchases.customer, adjusted).round(2),
+    )
+
+
+def quantiles(rhythm: Rhythm, n_gaps: NDArray[np.int64]) -> dict[str, Floats]:
+    """Quantiles of the next gap by number of gaps, in units of d + S.
+
+    Args:
+        rhythm: Everybody's.
+        n_gaps: Numbers of gaps.
+
+    Returns:
+        For each name in `QUANTILES` one value per number.
+    """
+    second = rhythm.rate_shape + rhythm.gap_shape * n_gaps
+    found = {}
+    for name, q in QUANTILES.items():
+        x = special.betaincinv(rhythm.gap_shape, second, q)
+        found[name] = (x / (1 - x)).round(8)
+    return found
+
+
+def calibrate(
+    lateness: Floats, has_returned: NDArray[np.bool_], most_returned_pct: float
+) -> tuple[float, float] | None:
+    """The smallest lapse multiplier by which few of those called lapsed come back by themselves.
+
+    Args:
+        lateness: Silence over the late gap (90 % quantile, stock included), for repeat buyers at
+            past dates.
+        has_returned: Whether they bought within the window after that date.
+        most_returned_pct: So many per cent of the lapsed may come back.
+
+    Returns:
+        The multiplier, and the per cent that came back with it; where none is enough, the one with
+        which fewest came back. None when fewer than `FEWEST_LAPSED` were late.
+    """
+    order = np.argsort(lateness)
+    n_earlier = np.searchsorted(lateness[order], MULTIPLIERS, side="right")
+    n_lapsed = len(lateness) - n_earlier
+    n_judged = int((n_lapsed >= FEWEST_LAPSED).sum())
+    if not n_judged:
+        return None
+    n_returned_before = np.concatenate([[0], np.cumsum(has_returned[order])])
+    n_returned = n_returned_before[-1] - n_returned_before[n_earlier]
+    shares = 100.0 * n_returned[:n_judged] / n_lapsed[:n_judged]
+    fits = np.flatnonzero(shares <= most_returned_pct)
+    place = fits[0] if len(fits) else np.argmin(shares)
+    return float(MULTIPLIERS[place]), round(float(shares[place]), 2)
+
+
+def _gaps(purchases: Purchases) -> tuple[NDArray[np.int64], Floats]:
+    """Positions of the purchases that end a gap, and the gaps in days."""
+    of_gap = np.flatnonzero(np.diff(purchases.customer) == 0) + 1
+    return of_gap, (purchases.day[of_gap] - purchases.day[of_gap - 1]).astype(float)
+
+
+def _running_sum(customer: NDArray[np.int64], values: Floats) -> Floats:
+    total = np.cumsum(values)
+    first = np.flatnonzero(np.diff(customer, prepend=-1))
+    before = np.repeat(total[first] - values[first], np.diff(first, append=len(customer)))
+    return total - before
+
+
+def _elasticity(customer: NDArray[np.int64], gaps: Floats, ratios: Floats) -> float:
+    """Slope of log gap on the log ratio of what was bought before it, within customers."""
+    places = np.unique(customer, return_inverse=True)[1]
+    counts = np.bincount(places)
+    x, y = (
+        values - (np.bincount(places, values) / counts)[places] for values in (ratios, np.log(gaps))
+    )
+    squares = x @ x
+    freedom = len(x) - len(counts) - 1
+    if squares <= 0 or freedom <= 0:
+        return 0.0
+    slope = (x @ y) / squares
+    residual = y - slope * x
+    error = np.sqrt(residual @ residual / freedom / squares)
+    is_chance = slope < LEAST_T_VALUE * error
+    return 0.0 if is_chance else float(np.clip(np.round(slope, 2), 0.0, 1.0))
+
+
+def _fit_gaps(customer: NDArray[np.int64], gaps: Floats) -> tuple[float, float, float]:
+    places = np.unique(customer, return_inverse=True)[1]
+    n = np.bincount(places).astype(float)
+    total = np.bincount(places, gaps)
+    logs = np.bincount(places, np.log(gaps))
+    scale = float(np.median(gaps)) or 1.0
+
+    def negative(logged: Floats) -> tuple[float, Floats]:
+        k, s, theta = np.exp(logged)
+        second, days = s + k * n, theta + total / scale
+        value = (
+            (k - 1) * (logs - n * np.log(scale))
+            - n * special.gammaln(k)
+            + s * np.log(theta)
+            - special.gammaln(s)
+            + special.gammaln(second)
+            - second * np.log(days)
+        )
+        psi, log_days = special.psi(second), np.log(days)
+        slopes = (
+            (logs - n * np.log(scale)) - n * special.psi(k) + n * psi - n * log_days,
+            np.log(theta) - special.psi(s) + psi - log_days,
+            s / theta - second / days,
+        )
+        gradient = np.array([slope.mean() for slope in slopes]) * (k, s, theta)
+        return -float(value.mean()), -gradient
+
+    found = optimize.minimize(
+        negative, np.zeros(3), jac=True, method="L-BFGS-B", bounds=np.log(BOUNDS)
+    )
+    k, s, theta = np.exp(found.x)
+    return float(k), float(s), float(theta) * scale

@@ -1,0 +1,119 @@
+"""The rhythm model: what it recovers, what it does with little, and which multiplier it chooses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import integrate, special, stats
+
+from winback.model import rhythm
+from winback.model.rhythm import Purchases, Rhythm
+
+RHYTHM = Rhythm(2.0, 3.0, 100.0, 0.5, 1.75, None, 1000, is_fitted=True)
+
+
+def made_up(n_customers: int, elasticity: float, shape: float = 2.0, seed: int = 1) -> Purchases:
+    """Customers who buy with gamma gaps of a rate from Gamma(3, 1/100), longer after more."""
+    random = np.random.default_rng(seed)
+    customer, day, quantity = [], [], []
+    for nth in range(n_customers):
+        n = random.integers(2, 15)
+        bought = np.exp(random.normal(0, 0.8, n)).round() + 1
+        usual = np.exp(np.cumsum(np.log(bought)) / np.arange(1, n + 1))
+        waits = random.gamma(shape, 1 / random.gamma(3.0, 1 / 100), n - 1)
+        gaps = np.maximum(1, (waits * (bought / usual)[:-1] ** elasticity).round())
+        customer += [nth] * n
+        day += [0, *np.cumsum(gaps).astype(int)]
+        quantity += list(bought)
+    return Purchases(np.array(customer), np.array(day), np.array(quantity, float))
+
+
+@pytest.mark.parametrize(("elasticity", "shape"), [(0.0, 1.0), (0.8, 2.0), (1.0, 3.0)])
+def test_a_simulated_population_is_recovered(elasticity: float, shape: float) -> None:
+    fitted = rhythm.fit(made_up(4000, elasticity, shape), 1.75)
+    assert fitted.is_fitted
+    assert fitted.gap_shape == pytest.approx(shape, rel=0.1)
+    assert fitted.rate_shape == pytest.approx(3.0, rel=0.15)
+    assert fitted.rate_days == pytest.approx(100.0, rel=0.2)
+    assert fitted.quantity_elasticity == pytest.approx(elasticity, abs=0.05)
+
+
+def test_a_quantile_is_that_of_the_mixture() -> None:
+    """The closed form against the integral over a customer's unknown rate."""
+    [late] = rhythm.quantiles(RHYTHM, np.array([4]))["late"] * (100 + 250)
+    rate = stats.gamma(3 + 2 * 4, scale=1 / (100 + 250))
+    share, _ = integrate.quad(
+        lambda each: rate.pdf(each) * special.gammainc(2.0, each * late), 0, 0.5
+    )
+    assert share == pytest.approx(0.9, abs=1e-6)
+
+
+def test_the_next_gap_lies_within_its_quantiles_as_often_as_they_say() -> None:
+    purchases = made_up(4000, 0.8, seed=2)
+    fitted = rhythm.fit(made_up(4000, 0.8, seed=1), 1.75)
+    ends = np.flatnonzero(np.diff(purchases.customer, append=-1) != 0)
+    gaps = (purchases.day[ends] - purchases.day[ends - 1]).astype(float)
+    n_gaps, sums = rhythm.gap_sums(purchases, fitted.quantity_elasticity)
+    factors = rhythm.stock_factors(rhythm.quantity_ratios(purchases), fitted.quantity_elasticity)
+    found = rhythm.quantiles(fitted, n_gaps[ends - 1].astype(int))
+    scale = (fitted.rate_days + sums[ends - 1]) * factors[ends - 1]
+    for name, share in rhythm.QUANTILES.items():
+        assert np.mean(gaps <= scale * found[name]) == pytest.approx(share, abs=0.02), name
+
+
+def test_sums_and_ratios_stay_with_their_customer() -> None:
+    purchases = Purchases(
+        np.array([0, 0, 0, 1, 1]),
+        np.array([0, 10, 70, 5, 8]),
+        np.array([1.0, 4.0, np.nan, 0.0, 3.0]),
+    )
+    ratios = rhythm.quantity_ratios(purchases)
+    assert np.exp(ratios).round(4).tolist() == [1.0, 2.0, 1.0, 1.0, 1.0]
+    n_gaps, sums = rhythm.gap_sums(purchases, 1.0)
+    assert n_gaps.tolist() == [0, 1, 2, 0, 1]
+    assert sums.tolist() == [0, 10, 40, 0, 3]
+
+
+@pytest.mark.parametrize("n_customers", [0, 1, 49])
+def test_too_few_purchases_give_the_default(n_customers: int) -> None:
+    made = made_up(n_customers, 0.0) if n_customers else Purchases(*[np.array([], int)] * 3)
+    fitted = rhythm.fit(made, 1.75)
+    assert not fitted.is_fitted
+    assert rhythm.quantiles(fitted, np.array([0]))["late"][0] > 0
+
+
+def test_customers_who_are_all_alike_end_within_bounds() -> None:
+    n_customers, n_each = 200, 10
+    customer = np.repeat(np.arange(n_customers), n_each)
+    day = np.tile(np.arange(n_each) * 30, n_customers)
+    fitted = rhythm.fit(Purchases(customer, day, np.ones(len(day))), 1.75)
+    assert fitted.gap_shape <= 30.0001
+    assert np.isfinite([fitted.rate_shape, fitted.rate_days]).all()
+    found = rhythm.quantiles(fitted, np.array([9]))
+    expected = (fitted.rate_days + 270) * found["expected"][0]
+    assert 25 < expected < 35
+
+
+def test_the_smallest_multiplier_that_keeps_the_promise_is_chosen() -> None:
+    # of 1000 late ones those up to twice as late come back, one in twenty of the others does
+    lateness = np.linspace(1.01, 5.0, 1000)
+    returned = np.where(lateness <= 2.0, True, np.arange(1000) % 20 == 0)
+    multiplier, share = rhythm.calibrate(lateness, returned, 10.0) or (0, 0)
+    assert 1.8 < multiplier <= 2.0
+    assert share <= 10.0
+    below = round(multiplier - 0.05, 2)
+    assert 100 * returned[lateness > below].mean() > 10.0
+
+
+def test_where_no_multiplier_keeps_it_the_best_is_taken_and_told() -> None:
+    lateness = np.linspace(1.01, 5.0, 1000)
+    wanted = np.select([lateness > 4.0, lateness > 3.0], [7, 5], 9)
+    returned = np.arange(1000) % 10 < wanted
+    multiplier, share = rhythm.calibrate(lateness, returned, 10.0) or (0, 0)
+    assert multiplier == pytest.approx(3.0, abs=0.1)
+    assert 58 < share < 62
+
+
+def test_a_handful_of_late_buyers_chooses_nothing() -> None:
+    few = rhythm.FEWEST_LAPSED - 1
+    assert rhythm.calibrate(np.full(few, 2.0), np.zeros(few, bool), 10.0) is None
