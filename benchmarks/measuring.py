@@ -9,6 +9,7 @@ import json
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -24,20 +25,25 @@ class Result:
 
     Attributes:
         bench: Its name.
-        ratios: Ours over the floor, medians of pairs.
+        ratios: Ours over the floor, or how many times faster; medians of pairs.
         figures: Other numbers, with their unit in the name.
         limits: The most that a ratio or figure may be.
+        at_least: The least that it has to be.
     """
 
     bench: str
     ratios: dict[str, float] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
     limits: dict[str, float] = field(default_factory=dict)
+    at_least: dict[str, float] = field(default_factory=dict)
 
     def exceeded(self) -> list[str]:
-        """Names of what lies above its limit."""
+        """Names of what lies above the most or below the least it may be."""
         found = self.ratios | self.figures
-        return [name for name, limit in self.limits.items() if found.get(name, 0) > limit]
+        too_much = [name for name, limit in self.limits.items() if found.get(name, 0) > limit]
+        return too_much + [
+            name for name, least in self.at_least.items() if found.get(name, 0) < least
+        ]
 
 
 def pairs(
@@ -70,6 +76,13 @@ def pairs(
     )
 
 
+def peak_mib() -> float:
+    """The most memory that this process has held so far."""
+    # ru_maxrss would count the process that started this one as well
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
 def tell(result: Result, *, as_json: bool) -> None:
     """Prints a result as a table, or as one JSON object."""
     rounded: dict[str, Mapping[str, Any]] = {
@@ -77,15 +90,16 @@ def tell(result: Result, *, as_json: bool) -> None:
         "figures": {name: round(value, 3) for name, value in result.figures.items()},
     }
     if as_json:
-        out.print_json(
-            json.dumps({"bench": result.bench, **rounded, "limits": result.limits}), indent=None
-        )
+        bounds = {"limits": result.limits, "at_least": result.at_least}
+        out.print_json(json.dumps({"bench": result.bench, **rounded, **bounds}), indent=None)
         return
-    table = Table("", "measured", "at most", header_style="bold")
+    table = Table("", "measured", "allowed", header_style="bold")
+    exceeded = result.exceeded()
     for part in rounded.values():
         for name, value in part.items():
-            limit = result.limits.get(name)
-            style = "" if limit is None else "red" if value > limit else "green"
-            table.add_row(name, f"{value:,.2f}", "" if limit is None else f"{limit:g}", style=style)
+            allowed = [f"at most {result.limits[name]:g}"] if name in result.limits else []
+            allowed += [f"at least {result.at_least[name]:g}"] if name in result.at_least else []
+            style = "red" if name in exceeded else "green" if allowed else ""
+            table.add_row(name, f"{value:,.2f}", ", ".join(allowed), style=style)
         table.add_section()
     out.print(table)

@@ -30,6 +30,10 @@ class ModelBuildFailed(WinbackError):
     """dbt could not build or test the models."""
 
 
+class HistoryError(WinbackError):
+    """Purchase histories or amounts contradict themselves; no value model can read them."""
+
+
 class CampaignError(WinbackError):
     """A campaign file is wrong; the message names file, line and what to write."""
 
