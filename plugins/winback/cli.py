@@ -104,16 +104,17 @@ def test(context: typer.Context) -> None:
 
 @app.command(rich_help_panel=_LOOK, short_help="Measure how fast it is, against the floor.")
 def bench(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Which: extract.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which: extract or model.")],
     scale: Annotated[
         float, typer.Option(help="Part of the full size, such as 0.05 for a quick look.")
     ] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Measure a step against the least it could cost, in the same run on the same machine, and
-    print the ratios. Exit code 1 when one is above its limit.
+    print the ratios. Exit code 1 when one is beyond what is allowed.
 
-    Needs a database server of its own, some gigabytes of disk and minutes of time.
+    Starts a database server of its own where it takes one; needs up to some gigabytes of disk and
+    minutes of time.
 
     Example:
 

@@ -30,7 +30,7 @@ PARTS = {
 }
 VARIABLES = (
     "business_timezone", "inactive_days", "recovery_window_days", "complaint_days",
-    "bad_review_days", "failed_delivery_days", "season_days", "season_share_pct",
+    "bad_review_days", "failed_delivery_days", "season_days", "season_share_pct", "farewell_days",
 )  # fmt: skip
 
 

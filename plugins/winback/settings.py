@@ -55,6 +55,7 @@ class Settings:
     failed_delivery_days: int = _setting(60, "a delivery that never came makes angry for so long")
     season_days: int = _setting(30, "the same weeks of a year: so many days before and after")
     season_share_pct: int = _setting(80, "so many of the purchases must lie in those weeks")
+    farewell_days: int = _setting(60, "a later purchase refutes that somebody moved or is away")
     recovery_window_days: int = _setting(60, "a purchase this long after dispatch is a recovery")
     contact_pause_days: int = _setting(14, "after one campaign wrote, others keep quiet")
     consent_unused_months: int = _setting(24, "consent not used for this long counts as lapsed")

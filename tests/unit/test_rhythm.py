@@ -95,25 +95,39 @@ def test_customers_who_are_all_alike_end_within_bounds() -> None:
 
 
 def test_the_smallest_multiplier_that_keeps_the_promise_is_chosen() -> None:
-    # of 1000 late ones those up to twice as late come back, one in twenty of the others does
-    lateness = np.linspace(1.01, 5.0, 1000)
-    returned = np.where(lateness <= 2.0, True, np.arange(1000) % 20 == 0)
+    # those up to twice as late come back, one in twenty of the others does; the long gone never do
+    lateness = np.concatenate([np.linspace(1.01, 5.0, 1000), np.full(5000, 20.0)])
+    returned = np.zeros(6000, bool)
+    returned[:1000] = np.where(lateness[:1000] <= 2.0, True, np.arange(1000) % 20 == 0)
     multiplier, share = rhythm.calibrate(lateness, returned, 10.0) or (0, 0)
     assert 1.8 < multiplier <= 2.0
     assert share <= 10.0
     below = round(multiplier - 0.05, 2)
-    assert 100 * returned[lateness > below].mean() > 10.0
+    assert 100 * returned[(lateness > below) & (lateness <= 2 * below)].mean() > 10.0
 
 
 def test_where_no_multiplier_keeps_it_the_best_is_taken_and_told() -> None:
-    lateness = np.linspace(1.01, 5.0, 1000)
-    wanted = np.select([lateness > 4.0, lateness > 3.0], [7, 5], 9)
-    returned = np.arange(1000) % 10 < wanted
+    lateness = np.linspace(1.01, 8.0, 3000)
+    returned = np.arange(3000) % 10 < np.select([lateness > 6.0, lateness > 3.0], [7, 5], 9)
     multiplier, share = rhythm.calibrate(lateness, returned, 10.0) or (0, 0)
-    assert multiplier == pytest.approx(3.0, abs=0.1)
-    assert 58 < share < 62
+    assert multiplier == pytest.approx(3.0, abs=0.05)
+    assert 48 < share < 52
 
 
 def test_a_handful_of_late_buyers_chooses_nothing() -> None:
-    few = rhythm.FEWEST_LAPSED - 1
+    few = rhythm.FEWEST_SLEEPING - 1
     assert rhythm.calibrate(np.full(few, 2.0), np.zeros(few, bool), 10.0) is None
+
+
+def test_who_buys_by_the_calendar_is_left_out_of_the_fit() -> None:
+    purchases = Purchases(
+        np.array([0, 0, 0, 1, 1, 2, 2, 2, 2, 2, 3]),
+        # twice at Christmas and the year before; two purchases in May; all year round; once
+        np.array([340, 700, 714, 120, 490, 10, 100, 200, 300, 380, 50]),
+        np.ones(11),
+    )
+    kept = rhythm.without_calendar_buyers(purchases, 30, 80)
+    assert set(kept.customer.tolist()) == {2, 3}
+    assert len(kept.day) == 6
+    nobody = rhythm.without_calendar_buyers(Purchases(*[np.array([], int)] * 3), 30, 80)
+    assert len(nobody.day) == 0

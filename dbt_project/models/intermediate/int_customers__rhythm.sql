@@ -1,4 +1,4 @@
--- The rhythm as of the newest purchase, with what has passed since.
+-- What is expected after the newest purchase, with what has passed since.
 select
     customer_key,
     first_purchase_date,
@@ -9,6 +9,7 @@ select
     n_gaps,
     gap_sum_days,
     stock_factor,
+    calendar_kind,
     early_days,
     expected_days,
     late_days,
@@ -16,5 +17,5 @@ select
     lapse_after_days,
     cast(n_gaps + 1 as bigint) as n_purchases,
     {{ dbt.datediff("purchase_date", as_of(), "day") }} as days_since_last_purchase
-from {{ ref('int_purchases__rhythm') }}
+from {{ ref('int_purchases__expected') }}
 where next_purchase_date is null

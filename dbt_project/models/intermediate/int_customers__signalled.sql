@@ -5,15 +5,15 @@ with silences as (
     select
         *,
         {{ days_after('next_purchase_date', 1) }} as broken_on,
-        {{ first_as_of_past('purchase_date', 'least(late_days, usual_lapse_days)') }} as at_risk_on,
+        {{ first_as_of_past('purchase_date', 'at_risk_after_days') }} as at_risk_on,
         {{ first_as_of_past('purchase_date', 'usual_lapse_days') }} as usually_lapsed_on,
         {{ first_as_of_past('purchase_date', 'lapse_after_days') }} as lapsed_on,
         {{ first_as_of_past('purchase_date', '2 * lapse_after_days') }} as inactive_on
-    from {{ ref('int_purchases__rhythm') }}
+    from {{ ref('int_purchases__expected') }}
     where
         next_purchase_date is null
         or {{ dbt.datediff("purchase_date", "next_purchase_date", "day") }}
-        > least(late_days, usual_lapse_days)
+        > least(at_risk_after_days, usual_lapse_days)
 ),
 
 spans as (
@@ -22,7 +22,7 @@ spans as (
         'buyer' as signal,
         {{ days_after('purchase_date', 1) }} as from_date,
         cast(null as date) as until_date
-    from {{ ref('int_purchases__rhythm') }}
+    from {{ ref('int_purchases__expected') }}
     where n_gaps = 0
     {% for signal, column in [
         ('past_usual_gap', 'at_risk_on'),
@@ -40,28 +40,17 @@ spans as (
     union all
     select
         customer_key,
-        'stocked_up' as signal,
+        coalesce(calendar_kind, 'stocked_up') as signal,
         usually_lapsed_on as from_date,
         least(lapsed_on, broken_on) as until_date
     from silences
-    union all
-    select
-        silences.customer_key,
-        excused.because as signal,
-        silences.usually_lapsed_on as from_date,
-        least({{ days_after('excused.excused_until', 1) }}, silences.broken_on) as until_date
-    from silences
-    inner join {{ ref('int_silences__excused') }} as excused
-        on
-            silences.customer_key = excused.customer_key
-            and silences.purchase_date = excused.purchase_date
     union all
     select
         customer_key,
         'returned' as signal,
         {{ days_after('purchase_date', 1) }} as from_date,
         {{ days_after('purchase_date', var('recovery_window_days') ~ ' + 1') }} as until_date
-    from {{ ref('int_purchases__rhythm') }}
+    from {{ ref('int_purchases__expected') }}
     where gap_days > {{ var('inactive_days') }}
     union all
     select

@@ -1,36 +1,36 @@
--- Silences that a season explains: whoever buys in the same weeks of each year is not gone before
--- those weeks have passed again. Each silence is judged by the purchases before it alone.
-with silences as (
+-- Purchases after which the calendar tells when the next one is due: whoever buys in the same weeks
+-- of each year is not gone before those weeks have passed again, and is gone then. Each purchase is
+-- judged by those before it alone.
+with judged as (
     select
         customer_key,
-        purchase_date,
-        next_purchase_date,
-        n_gaps,
-        usual_lapse_days
+        purchase_date
     from {{ ref('int_purchases__rhythm') }}
     where
         n_gaps > 0
-        and first_purchase_date <= {{ days_after('purchase_date', '-(365 - ' ~ var('season_days') ~ ')') }}
+        and first_purchase_date
+        <= {{ days_after('purchase_date', '-(365 - ' ~ var('season_days') ~ ')') }}
         and (
             next_purchase_date is null
-            or {{ dbt.datediff("purchase_date", "next_purchase_date", "day") }} > usual_lapse_days
+            or {{ dbt.datediff("purchase_date", "next_purchase_date", "day") }}
+            > least(usual_lapse_days, 365 - {{ var('season_days') }})
         )
 ),
 
 -- how far an earlier purchase lies from an anniversary, and which one
 compared as (
     select
-        silences.customer_key,
-        silences.purchase_date,
+        judged.customer_key,
+        judged.purchase_date,
         cast(
-            round({{ dbt.datediff("earlier.purchase_date", "silences.purchase_date", "day") }} / 365.25)
+            round({{ dbt.datediff("earlier.purchase_date", "judged.purchase_date", "day") }} / 365.25)
             as integer
         ) as years_before,
-        {{ dbt.datediff("earlier.purchase_date", "silences.purchase_date", "day") }} as days_before
-    from silences
+        {{ dbt.datediff("earlier.purchase_date", "judged.purchase_date", "day") }} as days_before
+    from judged
     inner join {{ ref('int_purchases__rhythm') }} as earlier
-        on silences.customer_key = earlier.customer_key
-    where earlier.purchase_date <= silences.purchase_date
+        on judged.customer_key = earlier.customer_key
+    where earlier.purchase_date <= judged.purchase_date
 ),
 
 seasons as (
@@ -55,15 +55,13 @@ seasons as (
 )
 
 select
-    silences.customer_key,
-    silences.purchase_date,
-    case when seasons.n_purchases = seasons.n_years then 'yearly' else 'seasonal' end as because,
-    {{ days_after('silences.purchase_date', '365 + ' ~ var('season_days')) }} as excused_until
-from silences
-inner join seasons
-    on
-        silences.customer_key = seasons.customer_key
-        and silences.purchase_date = seasons.purchase_date
+    customer_key,
+    purchase_date,
+    case when n_purchases = n_years then 'yearly' else 'seasonal' end as kind,
+    365 - {{ var('season_days') }} as due_from_days,
+    365 as due_days,
+    365 + {{ var('season_days') }} as due_until_days
+from seasons
 where
-    seasons.n_years >= 2
-    and 100 * seasons.n_in_season >= {{ var('season_share_pct') }} * seasons.n_purchases
+    n_years >= 2
+    and 100 * n_in_season >= {{ var('season_share_pct') }} * n_purchases

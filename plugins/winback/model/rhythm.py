@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 # fewer say nothing about a population: a small shop must not be fitted to its noise
 FEWEST_GAPS = 200
 FEWEST_CUSTOMERS = 50
-FEWEST_LAPSED = 200
+FEWEST_SLEEPING = 200
 # an elasticity that could be chance is none
 LEAST_T_VALUE = 3.0
 BOUNDS = ((0.2, 30.0), (0.2, 100.0), (0.1, 1e5))
@@ -46,8 +46,8 @@ class Rhythm:
         rate_days: d, in days.
         quantity_elasticity: 1 when twice the quantity covers twice the time, 0 when none.
         lapse_multiplier: Lapsed after so many late gaps (the 90 % quantile).
-        returned_pct: Of those whom that calls lapsed, so many bought within the window; None when
-            nobody was there to tell.
+        returned_pct: Of those whom that calls sleeping, so many bought within the window; None when
+            too few were there to tell.
         n_gaps: Gaps behind the fit.
         is_fitted: False when there were too few, and the default stands instead.
     """
@@ -102,6 +102,40 @@ def fit(purchases: Purchases, multiplier: float) -> Rhythm:
     )  # fmt: skip
 
 
+def without_calendar_buyers(
+    purchases: Purchases, season_days: int, season_share_pct: float
+) -> Purchases:
+    """The purchases of those who do not buy in the same weeks of each year.
+
+    Whose gaps the calendar makes say nothing about anybody's rhythm. The rule is that of
+    `int_purchases__calendar`, at each customer's last purchase.
+
+    Args:
+        purchases: Of all customers.
+        season_days: So many days before and after an anniversary are the same weeks.
+        season_share_pct: So many per cent of the purchases must lie in them.
+    """
+    customer = purchases.customer
+    if not len(customer):
+        return purchases
+    ends = np.append(np.flatnonzero(np.diff(customer)), len(customer) - 1)
+    places = np.unique(customer, return_inverse=True)[1]
+    before = purchases.day[ends][places] - purchases.day
+    years = np.rint(before / 365.25)
+    is_in_season = np.abs(before - years * 365.25) <= season_days
+    # purchases come in order of days, so the years of a customer do as well
+    is_new_year = is_in_season & np.append(
+        True, (np.diff(years) != 0) | (np.diff(customer) != 0) | ~is_in_season[:-1]
+    )
+    n, n_in_season, n_years = (
+        np.bincount(places, each, minlength=len(ends))
+        for each in (np.ones(len(places)), is_in_season, is_new_year)
+    )
+    is_by_calendar = (n_years >= 2) & (100 * n_in_season >= season_share_pct * n)
+    kept = ~is_by_calendar[places]
+    return Purchases(customer[kept], purchases.day[kept], purchases.quantity[kept])
+
+
 def quantity_ratios(purchases: Purchases) -> Floats:
     """Log of each quantity over the customer's geometric mean up to then; 0 where unknown."""
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -152,27 +186,31 @@ def quantiles(rhythm: Rhythm, n_gaps: NDArray[np.int64]) -> dict[str, Floats]:
 def calibrate(
     lateness: Floats, has_returned: NDArray[np.bool_], most_returned_pct: float
 ) -> tuple[float, float] | None:
-    """The smallest lapse multiplier by which few of those called lapsed come back by themselves.
+    """The smallest lapse multiplier by which few of the sleeping come back by themselves.
+
+    The sleeping are those who lapsed, but not yet twice over: together with the long gone, who
+    never come back, any multiplier would seem good enough.
 
     Args:
         lateness: Silence over the late gap (90 % quantile, stock included), for repeat buyers at
             past dates.
         has_returned: Whether they bought within the window after that date.
-        most_returned_pct: So many per cent of the lapsed may come back.
+        most_returned_pct: So many per cent of the sleeping may come back.
 
     Returns:
         The multiplier, and the per cent that came back with it; where none is enough, the one with
-        which fewest came back. None when fewer than `FEWEST_LAPSED` were late.
+        which fewest came back. None when fewer than `FEWEST_SLEEPING` were late.
     """
     order = np.argsort(lateness)
-    n_earlier = np.searchsorted(lateness[order], MULTIPLIERS, side="right")
-    n_lapsed = len(lateness) - n_earlier
-    n_judged = int((n_lapsed >= FEWEST_LAPSED).sum())
-    if not n_judged:
+    ordered = lateness[order]
+    begin, end = (ordered.searchsorted(times * MULTIPLIERS, side="right") for times in (1, 2))
+    is_judged = end - begin >= FEWEST_SLEEPING
+    if not is_judged.any():
         return None
-    n_returned_before = np.concatenate([[0], np.cumsum(has_returned[order])])
-    n_returned = n_returned_before[-1] - n_returned_before[n_earlier]
-    shares = 100.0 * n_returned[:n_judged] / n_lapsed[:n_judged]
+    n_returned = np.concatenate([[0], np.cumsum(has_returned[order])])
+    shares = np.full(len(MULTIPLIERS), np.inf)
+    shares[is_judged] = 100.0 * (n_returned[end] - n_returned[begin])[is_judged]
+    shares[is_judged] /= (end - begin)[is_judged]
     fits = np.flatnonzero(shares <= most_returned_pct)
     place = fits[0] if len(fits) else np.argmin(shares)
     return float(MULTIPLIERS[place]), round(float(shares[place]), 2)

@@ -59,7 +59,9 @@ def train(as_of: date, suffix: str = "") -> Rhythm:
         suffix: Of the schemas in which they stand.
     """
     config = settings()
-    purchases = _read_purchases(suffix)
+    purchases = rhythm.without_calendar_buyers(
+        _read_purchases(suffix), config.season_days, config.season_share_pct
+    )
     fitted = rhythm.fit(purchases, config.lapse_multiplier)
     because = f"too few purchases to fit ({fitted.n_gaps:,} gaps): the default"
     if fitted.is_fitted:
@@ -85,8 +87,8 @@ def _calibrated(fitted: Rhythm, purchases: Purchases, as_of: date) -> tuple[Rhyt
         )
     multiplier, returned_pct = chosen
     because = (
-        f"lapsed after {multiplier} late gaps: on past dates {returned_pct} % of them came back "
-        f"within {config.recovery_window_days} days"
+        f"lapsed after {multiplier} late gaps: on past dates {returned_pct} % of those who had not "
+        f"lapsed twice over came back within {config.recovery_window_days} days"
     )
     if returned_pct > config.most_returned_pct:
         because += f"; no multiplier brings that to {config.most_returned_pct} %"
