@@ -100,6 +100,7 @@ def start(home: Path) -> LiveInstance:
         "SCHEDULE_INGEST": "0 0 * * *",
         "SCHEDULE_EVENTS": "none",
         "SCHEDULE_KPI": "none",
+        "SCHEDULE_TRAINING": "none",
     }
     environment = os.environ | {f"WINBACK_{name}": str(value) for name, value in settings.items()}
     live = LiveInstance(home, shop, environment)

@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from winback.errors import ModelBuildFailed
 from winback.settings import PROJECT, settings
-from winback.training import rhythm_training
+from winback.training import rhythm_training, scoring
 from winback.warehouse import connection as warehouse
 
 log = logging.getLogger(__name__)
@@ -82,6 +82,8 @@ def run_part(
 ) -> dict[str, tuple[str, str]]:
     """Runs a dbt command on the models of one step; see `invoke` for what it gives.
 
+    What SQL can not compute, the scores of the value models, is written before the marts read it.
+
     Args:
         command: Such as `["run"]`.
         part: `stage` or `model`.
@@ -89,7 +91,10 @@ def run_part(
         suffix: Appended to every schema.
     """
     selected, excluded = PARTS[part]
-    rhythm = rhythm_training.in_use(as_of, suffix) if part == "model" else {}
+    rhythm = {}
+    if part == "model":
+        rhythm = rhythm_training.in_use(as_of, suffix)
+        scoring.score(as_of, suffix)
     arguments = [*command, "--select", *selected]
     if excluded:
         arguments += ["--exclude", *excluded]

@@ -127,6 +127,17 @@ def gate(name: str, outlet: Asset) -> Callable[[Any], Any]:
     return judge
 
 
+@task(task_id="train")
+def train(**context: Any) -> list[int]:
+    """Fits rhythm and value models to what the newest snapshot knows; gives their runs."""
+    from winback.training.training import train as run
+
+    if context["dag_run"].run_type == "backfill":
+        raise AirflowSkipException("a past date is computed with the models of that time")
+    newest = _newest_snapshot()[0]
+    return run(date.fromisoformat(newest["as_of"]))
+
+
 @task(task_id="select")
 def select(**context: Any) -> list[Snapshot]:
     """Judges and draws the candidates; a backfill selects nobody."""

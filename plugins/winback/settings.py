@@ -60,6 +60,11 @@ class Settings:
     contact_pause_days: int = _setting(14, "after one campaign wrote, others keep quiet")
     consent_unused_months: int = _setting(24, "consent not used for this long counts as lapsed")
 
+    value_months: int = _setting(12, "how far ahead the value of a customer is counted")
+    discount_pct: float = _setting(10.0, "by which a margin a year from now is worth less")
+    usual_margin_pct: float = _setting(40.0, "margin of the amount paid, where no cost is known")
+    backtest_dates: int = _setting(4, "dates of the past, a month apart, that judge a model")
+
     merge_plus_addresses: bool = _setting(
         False, "ada+shop@… and ada@… are one person; not every provider delivers them alike"
     )
@@ -99,6 +104,7 @@ class Settings:
     bi_password: str = _setting("", "password of the role `winback_bi` that BI tools log in with")
 
     schedule_ingest: str = _setting("0 4 * * *", "cron of winback_ingest, or `none`")
+    schedule_training: str = _setting("0 2 * * 0", "cron of winback_training, or `none`")
     schedule_events: str = _setting("*/10 * * * *", "cron of winback_events, or `none`")
     schedule_kpi: str = _setting("0 6 * * *", "cron of winback_kpi, or `none`")
 
@@ -124,7 +130,7 @@ class Settings:
         return datetime.now(ZoneInfo(self.business_timezone)).date()
 
     def cron(self, dag: str) -> str | None:
-        """The cron expression of a scheduled DAG (`ingest`, `events`, `kpi`); None: off."""
+        """The cron expression of a DAG (`ingest`, `training`, `events`, `kpi`); None: off."""
         value: str = getattr(self, f"schedule_{dag}")
         return None if value == "none" else value
 

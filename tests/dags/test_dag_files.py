@@ -20,6 +20,7 @@ WIRING = {
     "winback_outreach": ["select", "outreach"],
     "winback_events": ["record"],
     "winback_kpi": ["kpi"],
+    "winback_training": ["train"],
 }
 TRIGGERS = {
     "winback_model": "winback://raw",

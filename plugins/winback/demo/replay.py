@@ -56,7 +56,7 @@ def run_demo(exit: bool, break_feed: str | None, data_name: str) -> int:
     with only_one():
         pass  # says that one runs already before anything is prepared
     folder = settings().home / "data"
-    screen = report.Screen(n_steps=3 + 2 + (1 if break_feed else 5 * len(data.dates)))
+    screen = report.Screen(n_steps=3 + 2 + (1 if break_feed else 5 * len(data.dates) + 1))
     with screen.live():
         with screen.step(f"{data.label} data"):
             data.provide(folder / data.name)
@@ -77,6 +77,8 @@ def run_demo(exit: bool, break_feed: str | None, data_name: str) -> int:
             else:
                 for as_of in data.dates:
                     _replay(running, as_of, screen)
+                with screen.step("models fitted and judged"):
+                    _run(running, "winback_training", {})
                 seconds = round(time.monotonic() - started, 1)
                 summary = _summary(running, data, seconds, screen.seconds)
                 _write(instance("demo").home / SUMMARY, summary)

@@ -68,6 +68,7 @@ _DEMO = {
     "WINBACK_SCHEDULE_INGEST": "none",
     "WINBACK_SCHEDULE_EVENTS": "none",
     "WINBACK_SCHEDULE_KPI": "none",
+    "WINBACK_SCHEDULE_TRAINING": "none",
     # fixed, so that the same people are drawn and the same figures come out everywhere
     "WINBACK_KEY": "made-up demo key, not a secret",
     "WINBACK_ASSIGNMENT_SALT": "winback",

@@ -11,13 +11,12 @@ from datetime import date
 
 import numpy as np
 import psycopg
-from adbc_driver_postgresql import dbapi
-from psycopg import sql
 
 from winback.model import rhythm
 from winback.model.rhythm import Purchases, Rhythm
 from winback.settings import settings
 from winback.training import model_runs
+from winback.training.sales_history import day_number, read_history
 from winback.warehouse import connection as warehouse
 
 log = logging.getLogger(__name__)
@@ -27,7 +26,6 @@ MOST_GAPS = 3650
 # more customers say the same, and cost memory
 MOST_CUSTOMERS = 300_000
 ORIGINS, ORIGIN_DAYS = 6, 30
-EPOCH = date(1970, 1, 1)
 
 
 def in_use(as_of: date, suffix: str) -> dict[str, float]:
@@ -51,8 +49,8 @@ def in_use(as_of: date, suffix: str) -> dict[str, float]:
     }
 
 
-def train(as_of: date, suffix: str = "") -> Rhythm:
-    """Fits and calibrates the rhythm on what is known on a date, and takes it into use.
+def train(as_of: date, suffix: str = "") -> int:
+    """Fits and calibrates the rhythm on what is known on a date; returns the run that is in use.
 
     Args:
         as_of: The date; its purchases must be staged.
@@ -60,7 +58,9 @@ def train(as_of: date, suffix: str = "") -> Rhythm:
     """
     config = settings()
     purchases = rhythm.without_calendar_buyers(
-        _read_purchases(suffix), config.season_days, config.season_share_pct
+        read_history(suffix, MOST_CUSTOMERS)[1].purchases,
+        config.season_days,
+        config.season_share_pct,
     )
     fitted = rhythm.fit(purchases, config.lapse_multiplier)
     because = f"too few purchases to fit ({fitted.n_gaps:,} gaps): the default"
@@ -74,7 +74,7 @@ def train(as_of: date, suffix: str = "") -> Rhythm:
         )
         _store_quantiles(connection, run_id, fitted)
     log.info("rhythm %s: %s", run_id, because)
-    return fitted
+    return run_id
 
 
 def _calibrated(fitted: Rhythm, purchases: Purchases, as_of: date) -> tuple[Rhythm, str]:
@@ -100,7 +100,7 @@ def _past_silences(
 ) -> tuple[np.ndarray, np.ndarray]:
     """How late repeat buyers were on past dates whose window is closed, and who came back."""
     window = settings().recovery_window_days
-    newest = (as_of - EPOCH).days - window
+    newest = day_number(as_of) - window
     late_days = _late_days(fitted, purchases)
     is_repeat = np.diff(purchases.customer, prepend=-1) == 0
     next_day = np.append(purchases.day[1:], 0)
@@ -121,31 +121,6 @@ def _late_days(fitted: Rhythm, purchases: Purchases) -> np.ndarray:
         (fitted.rate_days + sums) * late[n_gaps.astype(np.int64)] * np.maximum(factors, 1.0)
     )
     return days
-
-
-def _read_purchases(suffix: str) -> Purchases:
-    table = sql.Identifier(f"intermediate{suffix}", "int_orders__daily")
-    with dbapi.connect(warehouse.url()) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            sql.SQL("select count(distinct customer_key) from {}").format(table).as_string()
-        )
-        every = -(-int(cursor.fetchone()[0]) // MOST_CUSTOMERS)
-        sample = sql.SQL(
-            " where mod(cast(cast('x' || substr(customer_key, 1, 7) as bit(28)) as int), {}) = 0"
-        ).format(sql.Literal(every))
-        query = sql.SQL(
-            "select customer_key, purchase_date - date '1970-01-01' as day,"
-            " cast(quantity as double precision) as quantity from {}{} order by 1, 2"
-        ).format(table, sample if every > 1 else sql.SQL(""))
-        cursor.execute(query.as_string())
-        read = cursor.fetch_arrow_table().combine_chunks()
-    return Purchases(
-        customer=np.asarray(
-            read.column("customer_key").combine_chunks().dictionary_encode().indices, np.int64
-        ),
-        day=read.column("day").to_numpy().astype(np.int64),
-        quantity=read.column("quantity").to_numpy().astype(float),
-    )
 
 
 def _store_quantiles(connection: psycopg.Connection, run_id: int, fitted: Rhythm) -> None:

@@ -1,0 +1,117 @@
+"""Reads the purchases of the warehouse as arrays, for the models that are fitted to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+from adbc_driver_postgresql import dbapi
+from psycopg import sql
+
+from winback.model.return_features import SalesHistory
+from winback.model.rhythm import Floats, Purchases
+from winback.warehouse import connection as warehouse
+
+EPOCH = date(1970, 1, 1)
+
+_PURCHASES = sql.SQL("""
+select
+    customer_key,
+    purchase_date - date '1970-01-01' as day,
+    cast(quantity as double precision) as quantity,
+    cast(amount_cents as double precision) as amount_cents
+from {daily}
+{sampled}
+order by customer_key collate "C", purchase_date
+""")
+_COSTS = sql.SQL("""
+select
+    coalesce(merged.person_key, orders.customer_key) as customer_key,
+    cast(sum(orders.amount_cents) as double precision) as turnover_cents,
+    cast(sum(orders.cost_cents) as double precision) as cost_cents
+from {orders} as orders
+left join {merged} as merged on orders.customer_key = merged.customer_key
+where orders.cost_cents is not null
+group by coalesce(merged.person_key, orders.customer_key)
+""")
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What the goods of each customer cost; NaN where nothing is known.
+
+    Attributes:
+        turnover: Of the orders whose cost is known, in minor units.
+        cost: Of the same orders.
+    """
+
+    turnover: Floats
+    cost: Floats
+
+
+def day_number(day: date) -> int:
+    """Days since 1970-01-01."""
+    return (day - EPOCH).days
+
+
+def read_history(suffix: str, most_customers: int | None = None) -> tuple[pa.Array, SalesHistory]:
+    """The purchase days of all customers, or of a sample of them.
+
+    Args:
+        suffix: Of the schemas in which they stand.
+        most_customers: A sample by key, always the same, when there are more.
+
+    Returns:
+        The customers' keys by number, and the history.
+    """
+    daily = sql.Identifier(f"intermediate{suffix}", "int_orders__daily")
+    with dbapi.connect(warehouse.url()) as connection, connection.cursor() as cursor:
+        sampled: sql.Composable = sql.SQL("")
+        if most_customers is not None:
+            count = sql.SQL("select count(distinct customer_key) from {}").format(daily)
+            cursor.execute(count.as_string())
+            every = -(-int(cursor.fetchone()[0]) // most_customers)
+            if every > 1:
+                # keys are hexadecimal digits of a hash: any of them are as good as drawn
+                sampled = sql.SQL(
+                    "where mod(cast(cast('x' || substr(customer_key, 1, 7) as bit(28)) as int), {})"
+                    " = 0"
+                ).format(sql.Literal(every))
+        cursor.execute(_PURCHASES.format(daily=daily, sampled=sampled).as_string())
+        read = cursor.fetch_arrow_table().combine_chunks()
+    encoded = _one(read.column("customer_key")).dictionary_encode()
+    purchases = Purchases(
+        customer=np.asarray(encoded.indices, np.int64),
+        day=np.asarray(read.column("day"), np.int64),
+        quantity=np.asarray(read.column("quantity"), float),
+    )
+    return encoded.dictionary, SalesHistory(purchases, np.asarray(read.column("amount_cents")))
+
+
+def read_costs(suffix: str, keys: pa.Array) -> Costs:
+    """What the goods cost, customer by customer.
+
+    Args:
+        suffix: Of the schemas in which the orders stand.
+        keys: The customers, as `read_history` gives them.
+    """
+    query = _COSTS.format(
+        orders=sql.Identifier(f"staging{suffix}", "stg_orders"),
+        merged=sql.Identifier(f"intermediate{suffix}", "int_customers__merged"),
+    )
+    with dbapi.connect(warehouse.url()) as connection, connection.cursor() as cursor:
+        cursor.execute(query.as_string())
+        read = cursor.fetch_arrow_table().combine_chunks()
+    places = pa.compute.index_in(keys, _one(read.column("customer_key")))
+    turnover, cost = (
+        np.asarray(_one(read.column(name)).take(places).to_numpy(zero_copy_only=False), float)
+        for name in ("turnover_cents", "cost_cents")
+    )
+    return Costs(np.nan_to_num(turnover), cost)
+
+
+def _one(column: pa.ChunkedArray) -> pa.Array:
+    combined = column.combine_chunks()
+    return combined.chunk(0) if isinstance(combined, pa.ChunkedArray) else combined
