@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from datetime import date
 
+from threadpoolctl import threadpool_limits
+
 from winback.training import rhythm_training, value_training
 
 
@@ -16,6 +18,9 @@ def train(as_of: date) -> list[int]:
     Args:
         as_of: The date the marts were built for.
     """
-    runs = [rhythm_training.train(as_of)]
-    value = value_training.train(as_of)
+    # beside other work, threads that wait for each other made the training of CDNOW six times as
+    # slow (63 s against 10, two cores)
+    with threadpool_limits(1):
+        runs = [rhythm_training.train(as_of)]
+        value = value_training.train(as_of)
     return runs if value is None else [*runs, value.model_run_id]
