@@ -7,13 +7,16 @@ a confirmed consent for e-mail unless a test takes it away.
 from __future__ import annotations
 
 import csv
+from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import yaml
 
-SOURCES = {
+KNOWN = ("id", "email", "first_name", "locale", "registered")
+SOURCES: dict[str, Any] = {
     "datasets": {
         "shop": {
             "feeds": {
@@ -63,6 +66,7 @@ class SmallShop:
     Attributes:
         folder: Where the files lie; the setting `data`.
         as_of: The date around which people lapsed.
+        more: Rows of other feeds, whose columns are called as the feed calls them.
     """
 
     folder: Path
@@ -70,6 +74,7 @@ class SmallShop:
     customers: list[dict[str, str]] = field(default_factory=list)
     orders: list[dict[str, str]] = field(default_factory=list)
     consents: list[dict[str, str]] = field(default_factory=list)
+    more: dict[str, list[dict[str, str]]] = field(default_factory=dict)
 
     def add(self, name: str, days_ago: int, *, first_name: str = "", locale: str = "de_DE") -> None:
         """Adds a customer who bought once, so many days before `as_of`."""
@@ -105,17 +110,36 @@ class SmallShop:
             }
         )
 
+    def tell(self, feed: str, **row: str) -> None:
+        """Adds a row of another feed, by the feed's own column names."""
+        self.more.setdefault(feed, []).append(row)
+
+    def day(self, days_ago: int) -> str:
+        """The day so many days before `as_of`, as the files write it."""
+        return (self.as_of - timedelta(days=days_ago)).isoformat()
+
     def write(self) -> Path:
         """Writes the files; returns the sources file that maps them."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for name in ("customers", "orders", "consents"):
-            rows: list[dict[str, str]] = getattr(self, name)
+        mapping = deepcopy(SOURCES)
+        feeds: dict[str, Any] = mapping["datasets"]["shop"]["feeds"]
+        own = {"customers": self.customers, "orders": self.orders, "consents": self.consents}
+        for name, rows in (own | self.more).items():
+            columns = list(dict.fromkeys(column for row in rows for column in row))
             with (self.folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
-                writer = csv.DictWriter(file, list(rows[0]))
+                writer = csv.DictWriter(file, columns, restval="")
                 writer.writeheader()
                 writer.writerows(rows)
+            if name in self.more:
+                feeds[name] = {
+                    "file": f"{{data}}/{name}.csv",
+                    "columns": {column: column for column in columns},
+                }
+        # what a test wrote beside the usual columns of a customer
+        known = feeds["customers"]["columns"]
+        known |= {name: name for row in self.customers for name in row if name not in KNOWN}
         sources = self.folder / "sources.yaml"
-        sources.write_text(yaml.safe_dump(SOURCES), encoding="utf-8")
+        sources.write_text(yaml.safe_dump(mapping), encoding="utf-8")
         return sources
 
 

@@ -16,7 +16,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from winback import customers_cli, gate_cli, sources_cli
+from winback import customers_cli, explain_cli, gate_cli, sources_cli
 from winback.errors import WinbackError
 from winback.terminal import line, out, print_table, progress, show_addresses
 
@@ -229,6 +229,7 @@ def run(
 app.add_typer(sources_cli.app, name="sources", rich_help_panel=_DAILY)
 app.add_typer(customers_cli.app, name="customers", rich_help_panel=_LOOK)
 app.add_typer(gate_cli.app, name="gate", rich_help_panel=_DAILY)
+app.command(rich_help_panel=_LOOK, short_help="Tell one customer's story.")(explain_cli.explain)
 
 
 @app.command(rich_help_panel=_LOOK, short_help="Ask the warehouse, as BI tools do.")

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from winback.errors import ModelBuildFailed
+from winback.select import customer_rules
 from winback.settings import PROJECT, settings
 from winback.training import rhythm_training, scoring
 from winback.warehouse import connection as warehouse
@@ -94,6 +95,7 @@ def run_part(
     rhythm = {}
     if part == "model":
         rhythm = rhythm_training.in_use(as_of, suffix)
+        customer_rules.store(customer_rules.read(settings().customer_rules))
         scoring.score(as_of, suffix)
     arguments = [*command, "--select", *selected]
     if excluded:

@@ -34,6 +34,10 @@ class HistoryError(WinbackError):
     """Purchase histories or amounts contradict themselves; no value model can read them."""
 
 
+class CustomerRuleError(WinbackError):
+    """The file of customer rules is wrong; the message names file, rule and what to write."""
+
+
 class CampaignError(WinbackError):
     """A campaign file is wrong; the message names file, line and what to write."""
 

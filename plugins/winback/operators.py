@@ -153,13 +153,17 @@ def select(**context: Any) -> list[Snapshot]:
 
 @task(task_id="outreach", outlets=[OUTREACH])
 def outreach(snapshots: list[Snapshot], **context: Any) -> dict[str, dict[str, int]]:
-    """Sends what is planned and writes the lists."""
+    """Warns the account owners, sends what is planned and writes the lists."""
+    from winback.kpi.warning_record import record_warnings
     from winback.outreach.dispatch import outreach as run
     from winback.outreach.lists import write_list
+    from winback.outreach.warning_list import write_warning_list
 
     done: dict[str, dict[str, int]] = {}
     for each in snapshots:
         as_of = date.fromisoformat(each["as_of"])
+        record_warnings(as_of)
+        write_warning_list(settings().home / "lists", as_of)
         for campaign, counts in run(each["snapshot_id"], as_of).items():
             done[campaign] = dict(counts)
             path, n_people = write_list(settings().home / "lists", campaign, as_of)

@@ -41,6 +41,9 @@ class Settings:
         PROJECT / ".winback" / "data", "`{data}` in the paths of the sources file"
     )
     campaigns: Path = _setting(PROJECT / "campaigns", "folder of campaign files")
+    customer_rules: Path = _setting(
+        PROJECT / "config" / "customer_rules.yaml", "who must be won back, and who is not wanted"
+    )
 
     key: str = _setting("", "secret of every keyed hash: customers, addresses, unsubscribe links")
     assignment_salt: str = _setting("winback", "secret of the draw between treated and holdout")

@@ -31,6 +31,10 @@ EVERY_MONTH = (
     "select n, timestamptz '2025-02-20 10:00+00' - k * interval '30 days' - n * interval '1 hour',"
     " 1, 500 + n from generate_series(1, 300) as n cross join generate_series(0, 23) as k"
 )
+NOW_AND_THEN = (
+    "select n, timestamptz '2025-02-20 10:00+00' - (n * 7 + k * n * 13) % 600 * interval '1 day',"
+    " 1, 0 from generate_series(1, 400) as n cross join generate_series(0, 4) as k"
+)
 SAME_MINUTE = (
     "select n, timestamptz '2025-01-01 10:00+00' - n * interval '5 days', 1, 500"
     " from generate_series(1, 60) as n cross join generate_series(1, 5) as k"
@@ -122,3 +126,11 @@ def test_amounts_of_any_size(shop: Callable[[str], Warehouse], rows: str) -> Non
     [(n, _, _, n_negative)] = scores(warehouse)
     assert n in (0, 300)
     assert n_negative == 0
+
+
+def test_what_is_worth_nothing_has_a_chance_and_no_value(
+    shop: Callable[[str], Warehouse],
+) -> None:
+    [(n, n_chances, n_values, _)] = scores(shop(NOW_AND_THEN))
+    assert n == n_chances > 300
+    assert n_values == 0

@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import Warehouse, WarehouseFactory
 from tests.flow import up_to_gate
+from winback.settings import settings
 from winback.training.training import train
 
 AS_OF = date(1998, 6, 30)
@@ -38,9 +39,7 @@ def windows(trained: Warehouse) -> dict[str, list[dict[str, float]]]:
 
 def mean(rows: list[dict[str, float]], of: str, candidate: str, population: str) -> float:
     chosen = [
-        row[of]
-        for row in rows
-        if row["candidate"] == candidate and row["population"] == population
+        row[of] for row in rows if row["candidate"] == candidate and row["population"] == population
     ]
     assert len(chosen) == 4
     return sum(chosen) / len(chosen)
@@ -103,13 +102,11 @@ def test_the_expected_buyers_of_the_next_window_add_up(trained: Warehouse) -> No
 
 
 def test_the_card_says_what_was_measured(trained: Warehouse) -> None:
-    [(run_id, is_in_use, because, home)] = trained.execute(
-        "select model_run_id, is_in_use, because, '' from ops.model_run where model = 'value'"
+    [(run_id, is_in_use, because)] = trained.execute(
+        "select model_run_id, is_in_use, because from ops.model_run where model = 'value'"
     )
     assert is_in_use
     assert because.startswith("the first value models; no simpler score ranked better")
-    from winback.settings import settings
-
     page = (settings().home / "models" / f"value-1998-06-30-{run_id}.html").read_text()
     row = mean(windows(trained)["60"], "auc", "all_features", "all")
     assert f"{row:.3f}" in page

@@ -20,7 +20,7 @@ from winback.server.warehouse_query import Result
 
 pytestmark = pytest.mark.timeout(60)
 PROJECT = Path(__file__).resolve().parents[2]
-COMMANDS = ("demo", "test", "up", "down", "status", "run", "sql", "logs")
+COMMANDS = ("demo", "test", "up", "down", "status", "run", "sql", "explain", "logs")
 
 
 @pytest.fixture

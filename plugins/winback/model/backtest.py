@@ -127,9 +127,7 @@ def judge(fitted: Mapping[str, Fitted], known: Features, then: Outcome) -> list[
                     "n_buyers": n_buyers,
                     "n_expected": float(probability[chosen].sum()),
                     "auc": area_under_curve(probability[chosen], then.has_bought[chosen]),
-                    "rank_correlation": float(
-                        stats.spearmanr(probability[chosen], then.spend[chosen]).statistic
-                    ),
+                    "rank_correlation": rank_correlation(probability[chosen], then.spend[chosen]),
                 }
             )
     return rows
@@ -197,6 +195,13 @@ def area_under_curve(score: Floats, is_positive: NDArray[np.bool_]) -> float:
     n_other = len(score) - n_positive
     above = ranks[is_positive].sum() - n_positive * (n_positive + 1) / 2
     return float(above / (n_positive * n_other))
+
+
+def rank_correlation(score: Floats, spend: Floats) -> float:
+    """Spearman's; 0 where either is the same for all, which ranks nobody."""
+    if np.ptp(score) == 0 or np.ptp(spend) == 0:
+        return 0.0
+    return float(stats.spearmanr(score, spend).statistic)
 
 
 def calibration(probability: Floats, then: Outcome) -> list[Figures]:

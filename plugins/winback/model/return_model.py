@@ -38,6 +38,8 @@ MOST_ROWS = 400_000
 FEWEST_BUYERS = 20
 # a column that hardly varies is a constant and rounding
 SMALLEST_SCALE = 1e-6
+# minor units that round to none
+NOTHING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -95,15 +97,20 @@ def fit(
     scales = np.where(scales > SMALLEST_SCALE, scales, 1.0)
     standard = (logs - means) / scales
     odds = LogisticRegression(C=INVERSE_PENALTY, solver=SOLVER).fit(standard, has_bought)
-    is_spending = has_bought & (spend > 0)
-    usual = float(spend[is_spending].mean()) if is_spending.any() else 1.0
-    value = PoissonRegressor(alpha=0.1, solver=SOLVER).fit(
-        standard[has_bought], spend[has_bought] / usual
-    )
+    value_weights, value_intercept = _fit_spend(standard[has_bought], spend[has_bought])
     return ReturnModel(
         candidate, names, _tuple(means), _tuple(scales), _tuple(odds.coef_[0]),
-        float(odds.intercept_[0]), _tuple(value.coef_), float(value.intercept_ + np.log(usual)),
+        float(odds.intercept_[0]), value_weights, value_intercept,
     )  # fmt: skip
+
+
+def _fit_spend(standard: Floats, spend: Floats) -> tuple[tuple[float, ...], float]:
+    """Weights and intercept of the log of what buyers spend; next to nothing where nobody paid."""
+    usual = float(spend.mean())
+    if usual <= 0:
+        return (0.0,) * standard.shape[1], float(np.log(NOTHING))
+    found = PoissonRegressor(alpha=0.1, solver=SOLVER).fit(standard, spend / usual)
+    return _tuple(found.coef_), float(found.intercept_ + np.log(usual))
 
 
 def probability(model: ReturnModel, known: Features, level: float = 1.0) -> Floats:

@@ -91,7 +91,7 @@ def write_list(folder: Path, campaign: str, as_of: date) -> tuple[Path, int]:
         with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
-            writer.writerows(_harmless(row) for row in rows)
+            writer.writerows(harmless(row) for row in rows)
         Path(unfinished).replace(path)
     except BaseException:
         Path(unfinished).unlink(missing_ok=True)
@@ -132,5 +132,6 @@ def _keys_in(path: Path) -> set[str]:
     return set(_WORD.findall(path.read_bytes().replace(b"\0", b"").decode("utf-8", "replace")))
 
 
-def _harmless(row: Iterable[Any]) -> list[Any]:
+def harmless(row: Iterable[Any]) -> list[Any]:
+    """A row whose texts no spreadsheet takes for formulas."""
     return [_FORMULA.sub(r"\1'", cell) if isinstance(cell, str) else cell for cell in row]

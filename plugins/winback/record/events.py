@@ -18,6 +18,7 @@ import psycopg
 
 from winback.outreach.ledger import settle_dead_dispatches
 from winback.outreach.lists import refresh_lists
+from winback.outreach.warning_list import refresh_warning_list
 from winback.record import suppression
 from winback.record.vocabulary import Event, Kind, read_batch
 from winback.settings import settings
@@ -52,7 +53,9 @@ def record() -> Counter[str]:
     done = _work_through_inbox()
     log.info("events: %s", dict(done))
     # after every run, since the unsubscribe page suppresses without an event
-    refresh_lists(settings().home / "lists")
+    folder = settings().home / "lists"
+    refresh_lists(folder)
+    refresh_warning_list(folder)
     return done
 
 

@@ -41,6 +41,18 @@ inner join ops.eligibility(
 ) as verdict using (customer_key)
 """
 
+_NOT_WANTED = """
+update judged set is_eligible = false, reasons = reasons || array['not_wanted'],
+    evidence = coalesce(evidence, '{}') || jsonb_build_object('not_wanted', rules.because)
+from (
+    select customer_key, string_agg(because, '; ' order by rule) as because
+    from marts.fct_customer_rules
+    where kind = 'do_not_want' and as_of = %(as_of)s
+    group by customer_key
+) as rules
+where rules.customer_key = judged.customer_key
+"""
+
 # A late or corrected order gives the same silence another name. Whoever was drawn for it keeps the
 # arm: a holdout must not be written to, and whoever was written to is no holdout.
 _SAME_SILENCE = """
@@ -204,6 +216,7 @@ def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings)
         )
         _store_campaign(connection, campaign)
         connection.execute(_JUDGE, values)
+        connection.execute(_NOT_WANTED, values)
         connection.execute(_SAME_SILENCE, values)
         connection.execute(_ONE_PER_ADDRESS, values)
         connection.execute(_KEEP_VERDICTS, values)

@@ -65,7 +65,14 @@ def record(
     row = connection.execute(
         "insert into ops.model_run (model, as_of, parameters, metrics, is_in_use, because)"
         " values (%s, %s, %s, %s, %s, %s) returning model_run_id",
-        (model, as_of, json.dumps(parameters), json.dumps(metrics), is_in_use, because),
+        (
+            model,
+            as_of,
+            json.dumps(parameters, allow_nan=False),
+            json.dumps(metrics, allow_nan=False),
+            is_in_use,
+            because,
+        ),
     ).fetchone()
     assert row is not None  # an insert returns its row
     return int(row[0])

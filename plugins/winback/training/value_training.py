@@ -56,7 +56,7 @@ def train(as_of: date, suffix: str = "") -> ModelRun | None:
     parameters: dict[str, Any] = {
         "rhythm": asdict(basis.rhythm),
         "bg_nbd": asdict(basis.bg_nbd),
-        "gamma_gamma": asdict(_fit_amounts(history)),
+        "gamma_gamma": _stored(_fit_amounts(history)),
         "returns": {},
     }
     metrics: dict[str, Any] = {"windows": {}}
@@ -88,7 +88,18 @@ def basis_of(parameters: dict[str, Any]) -> Basis:
 
 def amounts_of(parameters: dict[str, Any]) -> GammaGamma:
     """Gamma-Gamma as it was stored."""
-    return GammaGamma(**parameters["gamma_gamma"])
+    stored: dict[str, Any] = {
+        name: np.nan if each is None else each for name, each in parameters["gamma_gamma"].items()
+    }
+    return GammaGamma(**stored)
+
+
+def _stored(amounts: GammaGamma) -> dict[str, Any]:
+    # JSON knows no NaN, which is what is fitted where nobody ever paid twice
+    return {
+        name: None if isinstance(each, float) and np.isnan(each) else each
+        for name, each in asdict(amounts).items()
+    }
 
 
 def decide(metrics: dict[str, Any], current: ModelRun | None) -> tuple[bool, str]:

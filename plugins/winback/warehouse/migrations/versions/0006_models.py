@@ -35,6 +35,20 @@ create table ops.rhythm_quantile (
 comment on table ops.rhythm_quantile is
     'The 10, 50 and 90 per cent quantile of the next gap for so many gaps seen, in units of the '
     'rhythm''s rate_days plus the sum of those gaps.';
+
+create table ops.customer_rule (
+    kind text not null check (kind in ('do_not_want', 'must_win')),
+    rule text not null,
+    because text not null,
+    fact text,
+    at_least numeric,
+    below numeric,
+    customer_key text,
+    check ((fact is null) <> (customer_key is null))
+);
+comment on table ops.customer_rule is
+    'The rules of config/customer_rules.yaml: one row per condition (fact and limits; all of a '
+    'rule must hold) or named customer. Replaced at every run of the models.';
 """
 
 

@@ -1,0 +1,93 @@
+-- Signs in what a customer orders: nothing for longer than usual, longer gaps, smaller baskets. Who
+-- said to be away until later is not late.
+with numbered as (
+    select
+        customer_key,
+        purchase_date,
+        amount_cents,
+        row_number() over (partition by customer_key order by purchase_date desc) as nth_newest
+    from {{ ref('int_purchases__rhythm') }}
+),
+
+compared as (
+    select
+        customer_key,
+        max(case when nth_newest = 2 then purchase_date end) as second_newest_date,
+        max(case when nth_newest = 3 then purchase_date end) as third_newest_date,
+        avg(case when nth_newest <= 2 then amount_cents end) as recent_cents,
+        avg(case when nth_newest between 3 and 8 then amount_cents end) as earlier_cents
+    from numbered
+    group by customer_key
+),
+
+gaps as (
+    select
+        compared.*,
+        rhythm.n_gaps,
+        rhythm.calendar_kind,
+        rhythm.last_purchase_date,
+        rhythm.days_since_last_purchase as days_since,
+        rhythm.expected_days,
+        rhythm.late_days,
+        cast(
+            {{ dbt.datediff("compared.third_newest_date", "rhythm.last_purchase_date", "day") }}
+            / 2.0 as decimal(9, 2)
+        ) as recent_gap_days,
+        cast(
+            {{ dbt.datediff("rhythm.first_purchase_date", "compared.third_newest_date", "day") }}
+            * 1.0 / nullif(rhythm.n_gaps - 2, 0) as decimal(9, 2)
+        ) as earlier_gap_days
+    from compared
+    inner join {{ ref('int_customers__rhythm') }} as rhythm
+        on compared.customer_key = rhythm.customer_key
+    where
+        compared.customer_key not in (
+            select customer_key
+            from {{ ref('int_reasons__stated') }}
+            where absent_until >= {{ as_of() }}
+        )
+)
+
+select
+    customer_key,
+    'rarer_orders' as sign,
+    case
+        when days_since > late_days then {{ dbt.concat([
+            "'orders every '", whole('expected_days'), "' days, now '", whole('days_since'),
+            "' without'"
+        ]) }}
+        else {{ dbt.concat([
+            "'ordered every '", whole('earlier_gap_days'), "' days, lately every '",
+            whole('recent_gap_days')
+        ]) }}
+    end as in_words,
+    case
+        when days_since > late_days then {{ first_as_of_past('last_purchase_date', 'late_days') }}
+        else last_purchase_date
+    end as since
+from gaps
+where
+    n_gaps > 0
+    and (
+        days_since > late_days
+        or (
+            n_gaps >= 5
+            -- the gaps of a season differ by themselves
+            and calendar_kind is null
+            and recent_gap_days >= {{ var('rarer_orders_factor') }} * earlier_gap_days
+        )
+    )
+union all
+select
+    customer_key,
+    'smaller_baskets' as sign,
+    {{ dbt.concat([
+        "'the last two orders were '", whole('100 - 100.0 * recent_cents / earlier_cents'),
+        "' % smaller than those before'"
+    ]) }} as in_words,
+    second_newest_date as since
+from gaps
+where
+    n_gaps >= 4
+    and earlier_cents > 0
+    and recent_cents <= {{ var('smaller_baskets_factor') }} * earlier_cents

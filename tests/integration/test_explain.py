@@ -1,0 +1,144 @@
+"""`./winback explain`: the story of one customer, told without names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date
+
+import pytest
+from typer.testing import CliRunner
+
+from tests.conftest import Warehouse, WarehouseFactory
+from tests.flow import up_to_select
+from tests.small_shop import SmallShop, small_shop
+from winback.cli import app
+from winback.customer_story import UnknownCustomer
+from winback.errors import WinbackError
+from winback.privacy.keyed_hash import customer_key
+
+AS_OF = date(2025, 3, 1)
+Tell = Callable[[str], str]
+
+
+def fill(shop: SmallShop) -> None:
+    """Somebody lapsed with two numbers and a story, somebody away, somebody about to go."""
+    shop.add("ada", 400, first_name="Ada")
+    shop.buy("ada", 350, "1234.50")
+    shop.add("ada-2", 250, first_name="Ada")
+    shop.customers[-1]["email"] = "ada@example.com"
+    shop.tell(
+        "complaints", complaint_id="c1", customer_id="ada", reason="delivery",
+        opened_at=shop.day(249), resolved_at=shop.day(240),
+    )  # fmt: skip
+    shop.tell(
+        "complaints", complaint_id="c2", customer_id="active-00", reason="contact_person",
+        opened_at=shop.day(1), resolved_at="",
+    )  # fmt: skip
+    shop.tell(
+        "improvements", improvement_id="i1", reason="delivery", description="a new carrier",
+        fixed_at=shop.day(100),
+    )  # fmt: skip
+    shop.tell(
+        "contacts", contact_id="k1", customer_id="lapsed-00", channel="phone", direction="inbound",
+        absent_until=shop.day(-60), contacted_at=shop.day(240),
+    )  # fmt: skip
+    shop.customers.append(
+        {"id": "looker", "email": "l@example.com", "first_name": "", "locale": "de_DE",
+         "registered": shop.day(30)}
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def built(warehouse_factory: WarehouseFactory) -> Iterator[Warehouse]:
+    with warehouse_factory("explain") as warehouse:
+        shop = small_shop(warehouse.data, AS_OF)
+        fill(shop)
+        warehouse.configure(sources=shop.write(), dataset="shop", replay=True)
+        up_to_select(AS_OF)
+        yield warehouse
+
+
+@pytest.fixture
+def tell(built: Warehouse) -> Tell:
+    def run(name: str) -> str:
+        result = CliRunner().invoke(app, ["explain", name], catch_exceptions=False)
+        assert result.exit_code == 0
+        return result.output
+
+    return run
+
+
+def test_the_whole_story_is_told(tell: Tell) -> None:
+    story = tell("ada")
+    ada, twin = customer_key("shop", "ada"), customer_key("shop", "ada-2")
+    for part in (
+        f"customer {ada}, known since 2024-01-26",
+        f"the same person as {twin}",
+        "3 orders on 3 days since 2024-01-26",
+        "1,234.50 EUR",
+        "buys every ",
+        "lapsed since ",
+        "250 days without a purchase",
+        "1. delivery, our own fault, weight ",
+        "complained of it (c1)",
+        "fixed on 2024-11-21: a new carrier",
+        "1,254.50 EUR so far",
+        "welcome_back",
+    ):
+        assert part in story, story
+
+
+def test_what_campaigns_decided_and_sent_is_told(tell: Tell, built: Warehouse) -> None:
+    drawn = dict(built.execute("select customer_key, arm from ops.assignment"))
+    treated = next(key for key, arm in drawn.items() if arm == "treated")
+    holdout = next(key for key, arm in drawn.items() if arm == "holdout")
+    [(message_id,)] = built.execute(
+        "select message_id::text from ops.outreach where customer_key = %s", (treated,)
+    )
+    story = tell(treated)
+    assert message_id in story
+    assert "planned" in story
+    assert "eligible" in story
+    told = tell(holdout)
+    assert "holdout" in told
+    assert "planned" not in told
+
+
+def test_key_and_id_and_second_number_tell_the_same(tell: Tell) -> None:
+    story = tell("ada")
+    assert tell(customer_key("shop", "ada")) == story
+    assert tell("ada-2") == story
+
+
+def test_who_is_away_is_excused(tell: Tell) -> None:
+    story = tell("lapsed-00")
+    assert "silent, and only looks gone: absent" in story
+    assert "said: absent; counts from 2024-07-05 until " in story
+
+
+def test_a_warning_is_told_with_where_it_goes(tell: Tell) -> None:
+    story = tell("active-00")
+    assert "one case of trouble with the contact person; one open complaint" in story
+    assert "goes to the owner's manager" in story
+
+
+def test_who_never_bought_has_a_short_story(tell: Tell) -> None:
+    story = tell("looker")
+    assert "never bought anything" in story
+    assert "Rhythm" not in story
+
+
+def test_no_name_and_no_address_is_told(tell: Tell) -> None:
+    assert "Ada" not in tell("ada")
+    assert "example.com" not in tell("ada")
+
+
+def test_an_unknown_customer_is_an_error_that_says_what_to_write(built: Warehouse) -> None:
+    with pytest.raises(UnknownCustomer, match=r"nobody is known as 'nobody': write a customer_key"):
+        CliRunner().invoke(app, ["explain", "nobody"], catch_exceptions=False)
+
+
+def test_without_marts_it_says_how_to_get_them(warehouse: Warehouse) -> None:
+    warehouse.configure(dataset="shop")
+    with pytest.raises(WinbackError, match="the marts were not built yet"):
+        CliRunner().invoke(app, ["explain", "ada"], catch_exceptions=False)
