@@ -5,7 +5,7 @@ with counted as (
         'n_unpaid' as fact,
         cast(
             sum(case when paid_at is null and {{ is_known('due_at') }} then 1 else 0 end)
-            as decimal(18, 4)
+            as decimal(24, 4)
         ) as amount,
         1 as weight
     from {{ ref('stg_payments') }}
@@ -14,7 +14,7 @@ with counted as (
     select
         customer_key,
         'n_reminders' as fact,
-        cast(sum(coalesce(n_reminders, 0)) as decimal(18, 4)) as amount,
+        cast(sum(coalesce(n_reminders, 0)) as decimal(24, 4)) as amount,
         1 as weight
     from {{ ref('stg_payments') }}
     group by customer_key
@@ -22,7 +22,7 @@ with counted as (
     select
         customer_key,
         'n_complaints' as fact,
-        cast(count(*) as decimal(18, 4)) as amount,
+        cast(count(*) as decimal(24, 4)) as amount,
         1 as weight
     from {{ ref('stg_complaints') }}
     group by customer_key
@@ -30,7 +30,7 @@ with counted as (
     select
         customer_key,
         'n_referrals' as fact,
-        cast(count(distinct referred_customer_key) as decimal(18, 4)) as amount,
+        cast(count(distinct referred_customer_key) as decimal(24, 4)) as amount,
         1 as weight
     from {{ ref('stg_referrals') }}
     group by customer_key
@@ -38,7 +38,7 @@ with counted as (
     select
         customer_key,
         'mean_rating' as fact,
-        cast(sum(rating) as decimal(18, 4)) as amount,
+        cast(sum(rating) as decimal(24, 4)) as amount,
         count(*) as weight
     from {{ ref('stg_reviews') }}
     group by customer_key
@@ -51,7 +51,7 @@ select
         round(
             sum(counted.amount)
             / case counted.fact when 'mean_rating' then sum(counted.weight) else 1 end, 4
-        ) as decimal(18, 4)
+        ) as decimal(24, 4)
     ) as amount
 from counted
 left join {{ ref('int_customers__merged') }} as merged

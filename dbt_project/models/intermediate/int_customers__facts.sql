@@ -26,14 +26,14 @@ facts as (
         select
             customer_key,
             '{{ fact }}' as fact,
-            cast({{ fact }} as decimal(18, 4)) as amount
+            cast({{ fact }} as decimal(24, 4)) as amount
         from {{ ref('int_customers__rhythm') }}
         union all
     {% endfor %}
     select
         customer_key,
         'was_champion' as fact,
-        cast(case segment_before when 'champion' then 1 else 0 end as decimal(18, 4)) as amount
+        cast(case segment_before when 'champion' then 1 else 0 end as decimal(24, 4)) as amount
     from {{ ref('int_customers__rfm') }}
     union all
     select
@@ -41,7 +41,7 @@ facts as (
         'returned_pct' as fact,
         cast(round(
             100.0 * returned.amount_cents / nullif(rhythm.turnover_cents, 0), 4
-        ) as decimal(18, 4)) as amount
+        ) as decimal(24, 4)) as amount
     from returned
     inner join {{ ref('int_customers__rhythm') }} as rhythm
         on returned.customer_key = rhythm.customer_key
@@ -49,7 +49,7 @@ facts as (
     select
         costs.customer_key,
         'margin_cents' as fact,
-        cast(costs.margin_cents - coalesce(returned.amount_cents, 0) as decimal(18, 4)) as amount
+        cast(costs.margin_cents - coalesce(returned.amount_cents, 0) as decimal(24, 4)) as amount
     from costs
     left join returned on costs.customer_key = returned.customer_key
     where costs.n_unknown = 0

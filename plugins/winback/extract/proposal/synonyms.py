@@ -100,6 +100,7 @@ TIMES: dict[str, str] = {
     "confirmed_at": "confirmed|confirmation|doubleoptin|doi|verified|bestaetigt|bestaetigungs",
     "withdrawn_at": "withdrawn|revoked|optout|unsubscribed|widerrufen|widerrufs|abgemeldet",
     "stated_at": "stated|set|angegeben",
+    "absent_until": "absent(until)?|awayuntil|backon|abwesendbis|zurueckam",
     "contacted_at": "contacted|contact|called|call|kontaktiert|kontakt|gespraechs|anruf",
     "updated_at": "updated|modified|changed|geaendert|aktualisiert",
     "checkout_at": "checkout|checkedout|kasse",
