@@ -1,6 +1,6 @@
 """### Fit the models to the past, and judge them by it
 
-`train` fits rhythm, BG/NBD, Gamma-Gamma and the return models to what the newest snapshot knows,
+`train` fits rhythm, BG/NBD, Gamma-Gamma and the return models to what the marts know,
 judges them on windows of the past, and takes them into use unless they are worse than those in use
 or the customers of today differ from those they were fitted to. Parameters and figures stand in
 `ops.model_run`, a page for people in `<home>/models`. The next `winback_model` uses them.

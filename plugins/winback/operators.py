@@ -129,13 +129,16 @@ def gate(name: str, outlet: Asset) -> Callable[[Any], Any]:
 
 @task(task_id="train")
 def train(**context: Any) -> list[int]:
-    """Fits rhythm and value models to what the newest snapshot knows; gives their runs."""
+    """Fits rhythm and value models to what the marts know; gives their runs."""
+    from winback.training.training import date_of_marts
     from winback.training.training import train as run
 
     if context["dag_run"].run_type == "backfill":
         raise AirflowSkipException("a past date is computed with the models of that time")
-    newest = _newest_snapshot()[0]
-    return run(date.fromisoformat(newest["as_of"]))
+    as_of = date_of_marts()
+    if as_of is None:
+        raise AirflowSkipException("no marts yet: winback_model builds them")
+    return run(as_of)
 
 
 @task(task_id="select")

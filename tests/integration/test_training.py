@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Warehouse, WarehouseFactory
 from tests.flow import up_to_gate
 from winback.settings import settings
-from winback.training.training import train
+from winback.training.training import date_of_marts, train
 
 AS_OF = date(1998, 6, 30)
 
@@ -25,8 +25,16 @@ def trained(
             data=cdnow_data.parent, dataset="cdnow", replay=True,
             home=tmp_path_factory.mktemp("training"),
         )  # fmt: skip
+        assert date_of_marts() is None
         up_to_gate(AS_OF)
         assert warehouse.execute("select count(*) from marts.fct_customer_values") == [(0,)]
+        assert date_of_marts() == AS_OF
+        # a snapshot that no gate let through is not what the marts know
+        warehouse.execute(
+            "insert into ops.snapshot (as_of, purpose, dataset) values ('1998-07-31', 'live', 'x')"
+        )
+        assert date_of_marts() == AS_OF
+        warehouse.execute("delete from ops.snapshot where dataset = 'x'")
         assert len(train(AS_OF)) == 2
         up_to_gate(AS_OF)
         yield warehouse

@@ -7,6 +7,7 @@ from datetime import date
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from adbc_driver_postgresql import dbapi
 from psycopg import sql
 
@@ -104,7 +105,7 @@ def read_costs(suffix: str, keys: pa.Array) -> Costs:
     with dbapi.connect(warehouse.url()) as connection, connection.cursor() as cursor:
         cursor.execute(query.as_string())
         read = cursor.fetch_arrow_table().combine_chunks()
-    places = pa.compute.index_in(keys, _one(read.column("customer_key")))
+    places = pc.index_in(keys, _one(read.column("customer_key")))
     turnover, cost = (
         np.asarray(_one(read.column(name)).take(places).to_numpy(zero_copy_only=False), float)
         for name in ("turnover_cents", "cost_cents")

@@ -10,6 +10,23 @@ from datetime import date
 from threadpoolctl import threadpool_limits
 
 from winback.training import rhythm_training, value_training
+from winback.warehouse import connection as warehouse
+
+
+def date_of_marts() -> date | None:
+    """The date for which the marts stand; None before the first were built.
+
+    Not that of the newest snapshot: when a gate stopped it, the purchases of its last days are not
+    there, and would look like customers who stayed away.
+    """
+    with warehouse.connect("loader") as connection:
+        [(is_built,)] = connection.execute(
+            "select to_regclass('marts.fct_customer_states') is not null"
+        ).fetchall()
+        if not is_built:
+            return None
+        [(as_of,)] = connection.execute("select max(as_of) from marts.fct_customer_states")
+    return as_of if isinstance(as_of, date) else None
 
 
 def train(as_of: date) -> list[int]:
