@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
@@ -162,6 +162,7 @@ def test_the_likelihood_is_the_mean_over_rates_and_drop_outs() -> None:
     ),
     st.integers(0, 3000), st.floats(0, 3000), st.floats(0.1, 3000),
 )  # fmt: skip
+@example(of=(1.0, 1.0, 1.0, 965.5), x=0, age=613.0, horizon=1.0)
 @settings(max_examples=150, deadline=None)
 def test_expected_purchases_lie_where_they_must(
     of: tuple[float, float, float, float], x: int, age: float, horizon: float

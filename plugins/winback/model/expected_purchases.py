@@ -19,6 +19,8 @@ BRIDGE = 1e-5
 # differences of parameters are whole, else c = 172. Below, right to 1e-6 in 150,000 random places
 # within the bounds of `bg_nbd`.
 FAR_C, FAR_Y = 40.0, 5.0
+# 1 minus 2F1 loses its digits where it is smaller: beside a gap, and for very short times
+LEAST_DIFFERENCE = 1e-9
 # logarithm of the share that integration leaves out
 TAIL = 40.0
 
@@ -115,13 +117,13 @@ def _closed(r: float, a: float, b: float, x: Floats, y: Floats) -> Floats:
     """
     c = a + b + x - 1
     found = np.empty(len(x))
-    is_far = (c > FAR_C) & (y > FAR_Y)
-    for i in np.flatnonzero(is_far):
+    is_integrated = (c > FAR_C) & (y > FAR_Y)
+    is_integrated |= (r + x) * y * abs(a - 1) < LEAST_DIFFERENCE * np.abs(c)
+    for i in np.flatnonzero(is_integrated):
         found[i] = _integrated(r + x[i], a, b + x[i], y[i])
-    c, y = c[~is_far], y[~is_far]
+    c, y = c[~is_integrated], y[~is_integrated]
     rest = np.exp((1 - a) * np.log1p(y)) * special.hyp2f1(a - 1, a + b - 1 - r, c, y / (1 + y))
-    # what is left of a very short time may be a rounding error below nothing
-    found[~is_far] = np.maximum(c / (a - 1) * (1 - rest), 0.0)
+    found[~is_integrated] = c / (a - 1) * (1 - rest)
     return found
 
 
