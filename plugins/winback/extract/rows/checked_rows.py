@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 
 from winback.extract.mapping.cursor import CursorValue
 from winback.extract.mapping.dataset import FeedMapping
+from winback.extract.rows.known_hashes import KnownHashes
 from winback.extract.rows.read_ahead import read_ahead
 from winback.extract.rows.rejected_rows import Rejected
-from winback.extract.rows.validation import Checked, Hashes, check
+from winback.extract.rows.validation import Checked, check
 from winback.extract.sources.cursor_filter import cursor_values
 from winback.extract.sources.reading import read_source
 from winback.extract.sources.source_rows import ROW_NUMBER, SOURCE, BrokenRow, BrokenRows
@@ -74,7 +75,7 @@ class CheckedRows:
         self.is_whole = since is None
         # a time in the future would hide every row that is changed until then
         self._latest_cursor = datetime.now(UTC) + timedelta(days=1)
-        self._hashes: dict[str, Hashes] = {}
+        self._hashes: dict[str, KnownHashes] = {}
         self._spool = spool
         self._failure: BaseException | None = None
 

@@ -17,6 +17,7 @@ from babel.numbers import list_currencies
 
 from winback.extract.feeds import Column
 from winback.extract.mapping.column_mapping import ColumnMapping
+from winback.extract.rows import amounts
 from winback.extract.rows.timestamps import instants
 
 # values that may pass, and beside them a text wherever one may not (else null)
@@ -197,10 +198,11 @@ def _cents(values: pa.Array, how: ColumnMapping) -> Parsed:
     if how.decimal == ",":
         # a point then marks thousands, or is a mistake: either way no amount such as 12,34
         values = pc.replace_substring(pc.replace_substring(values, ".", "?"), ",", ".")
+    elif (plain := amounts.plain_cents(values)) is not None:
+        return plain, pa.nulls(len(values), pa.string())
     pattern = r"^[+-]?\d{1,15}(\.\d{1,2}0*)?$"
     good, problem = _matching(values, pattern, f"is no amount such as 12{how.decimal}34")
-    amount = _decimals(good, pa.decimal128(20, 2))
-    return pc.cast(pc.multiply(amount, pa.scalar(100, pa.int32())), pa.int64()), problem
+    return amounts.cents(_decimals(good, amounts.DECIMAL)), problem
 
 
 def _currency(values: pa.Array, _: ColumnMapping) -> Parsed:

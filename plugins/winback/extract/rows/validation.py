@@ -6,7 +6,6 @@ personal values move behind keyed hashes. What is kept of a bad row is `rejected
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from string import Formatter
@@ -17,6 +16,7 @@ import pyarrow.compute as pc
 from winback.extract.feeds import Column, Feed, Kind
 from winback.extract.mapping.column_mapping import ColumnMapping
 from winback.extract.mapping.dataset import FeedMapping
+from winback.extract.rows.known_hashes import KnownHashes
 from winback.extract.rows.parsing import as_text, parse
 from winback.extract.rows.rejected_rows import Rejected, rejected_rows
 from winback.extract.sources.source_rows import ROW_NUMBER, SOURCE, SOURCE_TYPE
@@ -33,8 +33,6 @@ ARROW_TYPES: dict[Kind, pa.DataType] = {
     "timestamp": pa.timestamp("us", "UTC"),
     "email": pa.string(),
 }
-MOST_HASHES = 1_000_000
-SAMPLE_VALUES = 1000
 # two such parts of a key still fit into an index of PostgreSQL
 LONGEST_KEY_BYTES = 1000
 
@@ -60,7 +58,7 @@ def check(
     dataset: str,
     business_timezone: str,
     known_until: datetime | None = None,
-    hashes: dict[str, Hashes] | None = None,
+    hashes: dict[str, KnownHashes] | None = None,
 ) -> Checked:
     """Applies the mapping and the declaration to a batch.
 
@@ -194,47 +192,17 @@ def _stored_names(column: Column, feed: Feed) -> list[str]:
     return [column.name]
 
 
-class Hashes(dict[str | None, str | None]):
-    """Keyed hashes of the texts that were looked up: a customer comes many times."""
-
-    def __init__(self, hashed: Callable[[str], str]) -> None:
-        """Starts empty.
-
-        Args:
-            hashed: Makes a keyed hash.
-        """
-        super().__init__({None: None})
-        self._hashed = hashed
-
-    def __missing__(self, text: str | None) -> str | None:
-        """Hashes a text that was not looked up before."""
-        if text is None:
-            return None
-        if len(self) > MOST_HASHES:
-            self.clear()
-        made = self[text] = self._hashed(text)
-        return made
-
-
 def _stored(
-    column: Column, values: pa.Array, dataset: str, feed: Feed, hashes: dict[str, Hashes]
+    column: Column, values: pa.Array, dataset: str, feed: Feed, hashes: dict[str, KnownHashes]
 ) -> list[pa.Array]:
     """What is loaded of a column: personal values and, in their place elsewhere, a keyed hash."""
     if column.kind == "customer":
         if column.kind not in hashes:
-            hashes[column.kind] = Hashes(keyed_hash.customer_hasher(dataset))
-        keys = _hash_each(values, hashes[column.kind])
+            hashes[column.kind] = KnownHashes(keyed_hash.customer_hasher(dataset))
+        keys = hashes[column.kind].of(values)
         return [keys, values][: len(_stored_names(column, feed))]
     if column.kind == "email":
         if column.kind not in hashes:
-            hashes[column.kind] = Hashes(lambda text: keyed_hash.address_hash("email", text))
-        return [_hash_each(values, hashes[column.kind]), values]
+            hashes[column.kind] = KnownHashes(lambda text: keyed_hash.address_hash("email", text))
+        return [hashes[column.kind].of(values), values]
     return [values]
-
-
-def _hash_each(values: pa.Array, hashes: Hashes) -> pa.Array:
-    sample = values.slice(0, SAMPLE_VALUES)
-    if len(sample.unique()) * 2 < len(sample):
-        encoded = values.dictionary_encode()
-        return _hash_each(encoded.dictionary, hashes).take(encoded.indices)
-    return pa.array(list(map(hashes.__getitem__, values.to_pylist())), pa.string())
