@@ -36,8 +36,8 @@ QUIET = (
     "--unsubscribe-pct=0",
 )  # fmt: skip
 STATE_TABLES = (
-    "ops.outreach, ops.event, ops.suppression, ops.verdict, ops.assignment, ops.campaign,"
-    " pii.webhook_inbox"
+    "ops.outreach_decision, ops.outreach, ops.event, ops.suppression, ops.verdict, ops.assignment,"
+    " ops.campaign, pii.webhook_inbox"
 )
 
 

@@ -6,7 +6,6 @@ quick. Errors are handled in `__main__`.
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,8 +15,14 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from winback import customers_cli, explain_cli, gate_cli, sources_cli
-from winback.errors import WinbackError
+from winback import (
+    customers_cli,
+    developer_cli,
+    explain_cli,
+    gate_cli,
+    outreach_cli,
+    sources_cli,
+)
 from winback.terminal import line, out, print_table, progress, show_addresses
 
 _START = "Start here"
@@ -78,59 +83,14 @@ def demo(
     raise typer.Exit(run_demo(leave, break_feed, data))
 
 
-@app.command(
+app.command(
     rich_help_panel=_START,
     short_help="Run all tests, or those you name.",
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)(developer_cli.test)
+app.command(rich_help_panel=_LOOK, short_help="Measure how fast it is, against the floor.")(
+    developer_cli.bench
 )
-def test(context: typer.Context) -> None:
-    """Run the tests. Anything that follows goes to pytest. All of them run side by side, a file in
-    one process each; those you name run one after the other.
-
-    Examples:
-
-        ./winback test
-
-        ./winback test tests/unit -k gate
-    """
-    from winback.settings import PROJECT
-
-    os.chdir(PROJECT)
-    are_all = all(argument.startswith("-") for argument in context.args)
-    side_by_side = ["-n", "logical", "--maxprocesses=4", "--dist=loadfile"] if are_all else []
-    command = [sys.executable, "-m", "pytest", *side_by_side, *context.args]
-    os.execv(sys.executable, command)  # noqa: S606
-
-
-@app.command(rich_help_panel=_LOOK, short_help="Measure how fast it is, against the floor.")
-def bench(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Which: extract or model.")],
-    scale: Annotated[
-        float, typer.Option(help="Part of the full size, such as 0.05 for a quick look.")
-    ] = 1.0,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
-) -> None:
-    """Measure a step against the least it could cost, in the same run on the same machine, and
-    print the ratios. Exit code 1 when one is beyond what is allowed.
-
-    Starts a database server of its own where it takes one; needs up to some gigabytes of disk and
-    minutes of time.
-
-    Example:
-
-        ./winback bench extract --scale 0.05
-    """
-    from importlib import import_module
-
-    from benchmarks import BENCHMARKS
-    from benchmarks.measuring import tell
-
-    if name not in BENCHMARKS:
-        raise WinbackError(f"there is no benchmark {name!r}: write one of {', '.join(BENCHMARKS)}")
-    result = import_module(f"benchmarks.{name}").run(scale)
-    tell(result, as_json=as_json)
-    if result.exceeded():
-        raise typer.Exit(1)
 
 
 @app.command(rich_help_panel=_DAILY, short_help="Start winback in the background.")
@@ -229,6 +189,7 @@ def run(
 app.add_typer(sources_cli.app, name="sources", rich_help_panel=_DAILY)
 app.add_typer(customers_cli.app, name="customers", rich_help_panel=_LOOK)
 app.add_typer(gate_cli.app, name="gate", rich_help_panel=_DAILY)
+app.add_typer(outreach_cli.app, name="outreach", rich_help_panel=_DAILY)
 app.command(rich_help_panel=_LOOK, short_help="Tell one customer's story.")(explain_cli.explain)
 
 

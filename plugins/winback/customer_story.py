@@ -39,6 +39,7 @@ class Story:
         losses: Reasons of every loss, the newest loss first, by rank.
         warning: The row of `fct_warnings`, if there is one.
         value: The row of `fct_customer_values`, if that was built.
+        economics: What a recovery costs and is worth, as each campaign judged it last.
         assignments, verdicts, messages: Of all campaigns, the newest first.
     """
 
@@ -52,6 +53,7 @@ class Story:
     losses: Rows
     warning: Row | None
     value: Row | None
+    economics: Rows
     assignments: Rows
     verdicts: Rows
     messages: Rows
@@ -108,6 +110,18 @@ left join intermediate.int_reasons__fixed as fixed using (customer_key, lost_on,
 where losses.customer_key = %(key)s
 order by losses.lost_on desc, reasons.rank
 """
+_ECONOMICS = """
+with ranked as (
+    select run.campaign_id, run.as_of, run.lift_from, economics.*, row_number() over (
+        partition by run.campaign_id order by run.economics_run_id desc
+    ) as position
+    from ops.economics as economics
+    inner join ops.economics_run as run using (economics_run_id)
+    where economics.customer_key = any(%(members)s)
+)
+
+select * from ranked where position = 1 order by campaign_id
+"""
 _MESSAGES = """
 select o.message_id, o.campaign_id, o.step, o.channel, o.state, o.reason, o.planned_at,
     o.accepted_at,
@@ -127,6 +141,7 @@ _QUERIES = {
     " where customer_key = %(key)s order by from_date desc",
     "losses": _LOSSES,
     "warning": "select * from marts.fct_warnings where customer_key = %(key)s",
+    "economics": _ECONOMICS,
     "assignments": "select campaign_id, as_of, arm, reason, occasion, occasion_date"
     " from ops.assignment where customer_key = any(%(members)s) order by assigned_at desc",
     "verdicts": "select campaign_id, channel, step, is_eligible, reasons, decided_at"

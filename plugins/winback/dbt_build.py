@@ -10,10 +10,11 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from winback import mart_builds
 from winback.errors import ModelBuildFailed
 from winback.select import customer_rules
 from winback.settings import PROJECT, settings
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 PROJECT_DIR = PROJECT / "dbt_project"
 # the rhythm is fitted to the purchases before the rest is built with it
-STAGE = ["staging", "int_customers__merged", "int_orders__daily"]
+STAGE = ["staging", "int_customers__merged", "int_customers__touched", "int_orders__daily"]
 PARTS = {
     "stage": (STAGE, []),
     "model": (["intermediate", "marts"], STAGE),
@@ -84,6 +85,7 @@ def run_part(
     """Runs a dbt command on the models of one step; see `invoke` for what it gives.
 
     What SQL can not compute, the scores of the value models, is written before the marts read it.
+    Heavy models add to the last build where they may; `mart_builds.py` knows.
 
     Args:
         command: Such as `["run"]`.
@@ -92,15 +94,22 @@ def run_part(
         suffix: Appended to every schema.
     """
     selected, excluded = PARTS[part]
-    rhythm = {}
-    if part == "model":
-        rhythm = rhythm_training.in_use(as_of, suffix)
-        customer_rules.store(customer_rules.read(settings().customer_rules))
-        scoring.score(as_of, suffix)
     arguments = [*command, "--select", *selected]
     if excluded:
         arguments += ["--exclude", *excluded]
-    return invoke(arguments, as_of, suffix, rhythm)
+    if part == "stage":
+        made_of = mart_builds.fingerprint(PROJECT_DIR, _settings())
+        since = mart_builds.begin_stage(as_of, suffix, made_of)
+        return invoke(arguments, as_of, suffix, since=since)
+    rhythm = rhythm_training.in_use(as_of, suffix)
+    customer_rules.store(customer_rules.read(settings().customer_rules))
+    scoring.score(as_of, suffix)
+    made_of = mart_builds.fingerprint(PROJECT_DIR, _settings() | rhythm)
+    since = mart_builds.begin_model(suffix, made_of)
+    nodes = invoke(arguments, as_of, suffix, rhythm, since)
+    if not any(status in FAILED for status, _ in nodes.values()):
+        mart_builds.complete(suffix)
+    return nodes
 
 
 # what depends on a failed model or test is skipped
@@ -112,6 +121,7 @@ def invoke(
     as_of: date,
     suffix: str = "",
     rhythm: Mapping[str, float] | None = None,
+    since: mart_builds.Since | None = None,
 ) -> dict[str, tuple[str, str]]:
     """Runs one dbt command and reads its results back: node name to (status, message).
 
@@ -120,6 +130,7 @@ def invoke(
         as_of: Facts before 00:00 of this business day count.
         suffix: Appended to every schema.
         rhythm: Variables of the rhythm in use, where its models are built.
+        since: The build that this one adds to; without it all is built anew.
 
     Raises:
         ModelBuildFailed: dbt could not run at all, for instance on a syntax error.
@@ -131,8 +142,9 @@ def invoke(
         "as_of": as_of.isoformat(),
         "as_of_at": config.as_of_at(as_of).isoformat(sep=" "),
         "schema_suffix": suffix,
-        **{name: getattr(config, name) for name in VARIABLES},
+        **_settings(),
         **(rhythm or {}),
+        **_added_to(as_of, since),
     }
     flags = {
         "--project-dir": PROJECT_DIR,
@@ -141,6 +153,8 @@ def invoke(
         "--log-path": config.home / "logs" / "dbt",
         "--vars": json.dumps(variables),
     }
+    if since is None and {"run", "build"} & set(arguments):
+        arguments = [*arguments, "--full-refresh"]
     options = ["--no-use-colors", *(str(word) for pair in flags.items() for word in pair)]
     with _login():
         result = dbtRunner().invoke([*arguments, *options])
@@ -151,6 +165,25 @@ def invoke(
         nodes[node.node.name] = (str(node.status), (node.message or "").strip().split("\n")[-1])
         log.info("%-7s %6.2f s  %s", node.status, node.execution_time, node.node.name)
     return nodes
+
+
+def _settings() -> dict[str, object]:
+    config = settings()
+    return {name: getattr(config, name) for name in VARIABLES}
+
+
+def _added_to(as_of: date, since: mart_builds.Since | None) -> dict[str, object]:
+    """The variables by which models find whom the day concerns; nobody where all is built anew."""
+    config = settings()
+    built_as_of = as_of if since is None else since.as_of
+    built_at = datetime.now(UTC) if since is None else since.started_at
+    return {
+        "built_as_of": built_as_of.isoformat(),
+        "built_as_of_at": config.as_of_at(built_as_of).isoformat(sep=" "),
+        "built_at": built_at.isoformat(sep=" "),
+        "new_snapshots": [] if since is None else since.new_snapshots,
+        "is_second_attempt": since is not None and since.is_second_attempt,
+    }
 
 
 def _results(result: Any) -> list[Any]:

@@ -6,6 +6,7 @@ Only what is printed; what is read lies in `customer_story.py`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,7 +16,7 @@ from rich.text import Text
 from winback.terminal import line, out, print_table
 
 if TYPE_CHECKING:
-    from winback.customer_story import Story
+    from winback.customer_story import Row, Story
 
 
 def explain(
@@ -169,6 +170,9 @@ def _campaigns(story: Story) -> None:
     _heading("Campaigns")
     if not (story.assignments or story.verdicts or story.messages):
         line("  was in none")
+    currency = next((row["currency"] for row in story.purchases), None)
+    for row in story.economics:
+        line(f"  {row['campaign_id']}: {_is_worth_it(row, currency)}")
     _table(
         ("campaign", "drawn on", "arm", "because", "occasion"),
         (
@@ -195,6 +199,26 @@ def _campaigns(story: Story) -> None:
     )  # fmt: skip
 
 
+def _is_worth_it(row: Row, currency: str | None) -> str:
+    """The rule CRC / CLV < 1 in words."""
+    is_despite = row["is_must_win"] and row["finding"] != "returns_more"
+    despite = "; must be won back all the same" if is_despite else ""
+    if row["finding"] == "no_score":
+        return f"costs and value not judged on {row['as_of']}: no score yet"
+    chance = (
+        f"{100 * row['p_treated']:.2f} % expected to return with a message,"
+        f" {100 * row['p_holdout']:.2f} % without, as {row['lift_from']}"
+    )
+    if row["finding"] == "nobody_more_returns":
+        return f"a message brings nobody back ({chance}){despite}"
+    crc, clv = _money(row["crc_cents"], currency), _money(row["clv_cents"], currency)
+    if row["finding"] == "no_value":
+        return f"one recovery costs {crc}, and the customer would bring {clv}{despite}"
+    verdict = "" if row["finding"] == "returns_more" else ", more than it returns"
+    told = f"one recovery costs {crc} of expected {clv} (ratio {row['ratio']:.2f})"
+    return f"{told}{verdict}; {chance}{despite}"
+
+
 def _heading(text: str) -> None:
     out.print()
     out.print(Text(text, "bold"))
@@ -210,7 +234,7 @@ def _table(titles: Iterable[str], rows: Iterable[tuple[Any, ...]]) -> None:
     print_table(table)
 
 
-def _money(cents: int, currency: str | None) -> str:
+def _money(cents: int | Decimal, currency: str | None) -> str:
     return f"{cents / 100:,.2f} {currency or ''}".rstrip()
 
 

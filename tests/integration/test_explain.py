@@ -9,12 +9,13 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.conftest import Warehouse, WarehouseFactory
-from tests.flow import up_to_select
+from tests.flow import up_to_gate
 from tests.small_shop import SmallShop, small_shop
 from winback.cli import app
 from winback.customer_story import UnknownCustomer
 from winback.errors import WinbackError
 from winback.privacy.keyed_hash import customer_key
+from winback.select.selection import select
 
 AS_OF = date(2025, 3, 1)
 Tell = Callable[[str], str]
@@ -54,7 +55,13 @@ def built(warehouse_factory: WarehouseFactory) -> Iterator[Warehouse]:
         shop = small_shop(warehouse.data, AS_OF)
         fill(shop)
         warehouse.configure(sources=shop.write(), dataset="shop", replay=True)
-        up_to_select(AS_OF)
+        snapshot_id = up_to_gate(AS_OF)
+        warehouse.execute(
+            "insert into marts.fct_customer_values (customer_key, as_of, model_run_id,"
+            " probability_60_days, value_if_returned_cents) values (%s, %s, 1, 0.05, 4100)",
+            (customer_key("shop", "ada"), AS_OF),
+        )
+        select(snapshot_id, AS_OF)
         yield warehouse
 
 
@@ -102,6 +109,61 @@ def test_what_campaigns_decided_and_sent_is_told(tell: Tell, built: Warehouse) -
     told = tell(holdout)
     assert "holdout" in told
     assert "planned" not in told
+
+
+def test_what_a_recovery_costs_and_is_worth_is_told(tell: Tell) -> None:
+    # the campaign's own file: one cent, no offer, ten per cent more: 0.01 / 0.005
+    assert (
+        "welcome_back: one recovery costs 2.00 EUR of expected 41.00 EUR (ratio 0.05); 5.50 %"
+        " expected to return with a message, 5.00 % without, as assumed\n"
+    ) in tell("ada")
+    assert "welcome_back: costs and value not judged on 2025-03-01: no score yet" in tell(
+        "lapsed-01"
+    )
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        (
+            "0.05, 0.055, 4100, 5700, 1.390244, 'costs_more', false",
+            "one recovery costs 57.00 EUR of expected 41.00 EUR (ratio 1.39), more than it returns;"
+            " 5.50 % expected to return with a message, 5.00 % without, as measured\n",
+        ),
+        (
+            "0.05, 0.055, 4100, 5700, 1.390244, 'costs_more', true",
+            "as measured; must be won back all the same\n",
+        ),
+        ("0.05, 0.055, 6000, 5700, 0.95, 'returns_more', true", "without, as measured\n"),
+        (
+            "0.05, 0.04, 4100, null, null, 'nobody_more_returns', false",
+            "a message brings nobody back (4.00 % expected to return with a message, 5.00 %"
+            " without, as measured)\n",
+        ),
+        (
+            "0.05, 0.055, -100, 200, null, 'no_value', true",
+            "one recovery costs 2.00 EUR, and the customer would bring -1.00 EUR; must be won back"
+            " all the same\n",
+        ),
+    ],
+)
+def test_the_newest_judgement_of_a_campaign_is_told(
+    tell: Tell, built: Warehouse, parts: str, told: str
+) -> None:
+    built.execute(
+        "with run as (insert into ops.economics_run (campaign_id, snapshot_id, as_of, definition,"
+        " contact_cents, offer_cents, lift_pct, lift_from, lift_because, n_judged, n_not_judged,"
+        " cost_cents, worth_cents, is_overruled, has_stopped) values ('welcome_back', 1,"
+        " '2025-03-02', '{}', 1, 0, 10, 'measured', '', 1, 0, 1, 1, false, false)"
+        " returning economics_run_id)"
+        " insert into ops.economics (customer_key, economics_run_id, p_holdout, p_treated,"
+        " clv_cents, crc_cents, ratio, finding, is_must_win)"
+        f" select %s, economics_run_id, {parts} from run",
+        (customer_key("shop", "lapsed-02"),),
+    )
+    story = tell("lapsed-02")
+    assert told in story
+    assert story.count("welcome_back: ") == 1
 
 
 def test_key_and_id_and_second_number_tell_the_same(tell: Tell) -> None:

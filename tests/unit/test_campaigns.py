@@ -19,6 +19,10 @@ measure: News.
 channel: email
 template: spring
 holdout_pct: 20
+costs:
+  contact_cents: 1
+  offer_cents: 500
+assumed_lift_pct: 10
 """
 
 
@@ -37,6 +41,15 @@ def test_a_good_file_is_read(folder: Path) -> None:
     [campaign] = read_campaigns(folder)
     assert (campaign.name, campaign.holdout_pct) == ("spring", 20)
     assert campaign.audience.states == ["sleeping", "inactive"]
+    assert (campaign.costs.contact_cents, campaign.costs.offer_cents) == (1, 500)
+    assert campaign.assumed_lift_pct == 10
+
+
+def test_a_part_of_a_cent_and_no_offer_are_costs(folder: Path) -> None:
+    text = GOOD.replace("contact_cents: 1", "contact_cents: 0.1").replace("500", "0")
+    (folder / "spring.yaml").write_text(text, encoding="utf-8")
+    [campaign] = read_campaigns(folder)
+    assert (campaign.costs.contact_cents, campaign.costs.offer_cents) == (0.1, 0)
 
 
 def test_our_own_campaigns_are_good() -> None:
@@ -89,6 +102,69 @@ def test_our_own_campaigns_are_good() -> None:
         ("20", "12,5", "line 8: `holdout_pct` is '12,5': write a number such as 20, from"),
         ("20", ".nan", "line 8: `holdout_pct` is nan: write a number such as 20, from"),
         ("email", "pigeon", "line 6: `channel` is 'pigeon': write email"),
+        (
+            "costs:\n  contact_cents: 1\n  offer_cents: 500\n",
+            "",
+            "line 1: `costs` is missing: write `contact_cents` and `offer_cents` below it",
+        ),
+        (
+            "costs:\n  contact_cents: 1\n  offer_cents: 500",
+            "costs: 5",
+            "line 9: `costs` is 5: write",
+        ),
+        (
+            "  contact_cents: 1\n",
+            "",
+            "line 9: `costs.contact_cents` is missing: write what one message costs, in cents",
+        ),
+        (
+            "  offer_cents: 500\n",
+            "",
+            "line 9: `costs.offer_cents` is missing: write what the offer costs for one customer",
+        ),
+        (
+            "offer_cents",
+            "offer",
+            "line 11: `costs.offer` is no key; the keys are contact_cents, offer_cents",
+        ),
+        (
+            "contact_cents: 1",
+            "contact_cents: -1",
+            "line 10: `costs.contact_cents` is -1: write what",
+        ),
+        (
+            "contact_cents: 1",
+            "contact_cents: 1e10",
+            "line 10: `costs.contact_cents` is '1e10': wri",
+        ),
+        (
+            "contact_cents: 1",
+            "contact_cents: 2000000000",
+            "line 10: `costs.contact_cents` is 20000",
+        ),
+        ("contact_cents: 1", "contact_cents: .inf", "line 10: `costs.contact_cents` is inf: write"),
+        ("contact_cents: 1", "contact_cents: .nan", "line 10: `costs.contact_cents` is nan: write"),
+        # YAML's yes is no amount, and neither is a text
+        ("contact_cents: 1", "contact_cents: yes", "line 10: `costs.contact_cents` is True: write"),
+        (
+            "500",
+            "5,00 EUR",
+            "line 11: `costs.offer_cents` is '5,00 EUR': write what the offer costs",
+        ),
+        ("500", '"500"', "line 11: `costs.offer_cents` is '500': write what the offer costs"),
+        (
+            "assumed_lift_pct: 10\n",
+            "",
+            "line 1: `assumed_lift_pct` is missing: write how many per cent more of them",
+        ),
+        (
+            "lift_pct: 10",
+            "lift_pct: 0",
+            "line 12: `assumed_lift_pct` is 0: write how many per cent",
+        ),
+        ("lift_pct: 10", "lift_pct: -5", "line 12: `assumed_lift_pct` is -5: write how many per"),
+        ("lift_pct: 10", "lift_pct: 1001", "line 12: `assumed_lift_pct` is 1001: write how many"),
+        ("lift_pct: 10", "lift_pct: 10 %", "line 12: `assumed_lift_pct` is '10 %': write how many"),
         ("They buy again.", "''", "line 1: `goal` is '': write a text"),
         ("They buy again.", "yes", "line 1: `goal` is True: write a text, in quotes"),
         ("They", "Spring: they", "line 1: no valid YAML: put the text in quotes, since it holds"),

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from winback import __main__ as command
 from winback import cli
+from winback.developer_cli import pytest_arguments
 from winback.errors import ServerError
 from winback.server import instance as instances
 from winback.server import log_files, readiness, triggered_run
@@ -20,7 +21,8 @@ from winback.server.warehouse_query import Result
 
 pytestmark = pytest.mark.timeout(60)
 PROJECT = Path(__file__).resolve().parents[2]
-COMMANDS = ("demo", "test", "up", "down", "status", "run", "sql", "explain", "logs")
+COMMANDS = ("demo", "test", "bench", "up", "down", "status", "run", "sql", "explain", "logs")
+GROUPS = ("sources", "gate", "outreach", "customers")
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ def fail_with(error):
 def test_help_names_every_command_under_its_heading(call):
     code, out, _ = call("--help")
     assert code == 0
-    for text in (*COMMANDS, "Start here", "Daily work", "Look inside"):
+    for text in (*COMMANDS, *GROUPS, "Start here", "Daily work", "Look inside"):
         assert text in out
 
 
@@ -61,6 +63,36 @@ def test_every_command_explains_itself(call, name):
     code, out, _ = call(name, "--help")
     assert code == 0
     assert f"./winback {name}" in out
+
+
+@pytest.mark.parametrize(
+    "name", ["pause", "resume", "cancel", "status", "unknown", "resend", "abandon"]
+)
+def test_outreach_has_its_commands(call, name):
+    code, out, _ = call("outreach", name, "--help")
+    assert code == 0
+    assert f"./winback outreach {name}" in out
+
+
+@pytest.mark.parametrize("arguments", [["pause", "x"], ["resend", "7", "--reason", "x"]])
+def test_a_decision_needs_its_reason_and_a_real_id(call, arguments):
+    code, _, err = call("outreach", *arguments)
+    assert code == 2
+    assert "--reason" in err or "valid UUID" in err
+
+
+@pytest.mark.parametrize(
+    ("given", "passed_on"),
+    [
+        ([], ["-n", "logical", "--maxprocesses=4", "--dist=loadfile"]),
+        (["-x"], ["-n", "logical", "--maxprocesses=4", "--dist=loadfile", "-x"]),
+        (["tests/unit", "-k", "gate"], ["tests/unit", "-k", "gate"]),
+        (["faults", "-k", "load"], ["tests/faults", "--long-faults", "--verbose", "-k", "load"]),
+        (["tests/faults"], ["tests/faults"]),
+    ],
+)
+def test_what_pytest_is_told(given, passed_on):
+    assert pytest_arguments(given) == passed_on
 
 
 def test_help_imports_nothing_heavy():

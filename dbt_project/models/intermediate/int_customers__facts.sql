@@ -10,17 +10,6 @@ with returned as (
     group by coalesce(merged.person_key, sent_back.customer_key)
 ),
 
-costs as (
-    select
-        coalesce(merged.person_key, orders.customer_key) as customer_key,
-        sum(orders.amount_cents - orders.cost_cents) as margin_cents,
-        count(*) - count(orders.cost_cents) as n_unknown
-    from {{ ref('stg_orders') }} as orders
-    left join {{ ref('int_customers__merged') }} as merged
-        on orders.customer_key = merged.customer_key
-    group by coalesce(merged.person_key, orders.customer_key)
-),
-
 facts as (
     {% for fact in ['n_orders', 'n_purchases', 'turnover_cents'] %}
         select
@@ -34,7 +23,8 @@ facts as (
         customer_key,
         'was_champion' as fact,
         cast(case segment_before when 'champion' then 1 else 0 end as decimal(24, 4)) as amount
-    from {{ ref('int_customers__rfm') }}
+    from {{ ref('dim_customers') }}
+    where segment_before is not null
     union all
     select
         returned.customer_key,
@@ -47,12 +37,11 @@ facts as (
         on returned.customer_key = rhythm.customer_key
     union all
     select
-        costs.customer_key,
+        paid.customer_key,
         'margin_cents' as fact,
-        cast(costs.margin_cents - coalesce(returned.amount_cents, 0) as decimal(24, 4)) as amount
-    from costs
-    left join returned on costs.customer_key = returned.customer_key
-    where costs.n_unknown = 0
+        cast(paid.margin_cents - coalesce(returned.amount_cents, 0) as decimal(24, 4)) as amount
+    from {{ ref('int_customers__margin') }} as paid
+    left join returned on paid.customer_key = returned.customer_key
     union all
     select
         customer_key,

@@ -1,5 +1,7 @@
 -- Whoever turned out to be another customer is gone from here; that one counts since the earliest
 -- registration of both.
+{{ config(**rebuilt_for('int_customers__touched')) }}
+
 with people as (
     select
         coalesce(merged.person_key, customers.customer_key) as customer_key,
@@ -8,6 +10,7 @@ with people as (
     from {{ ref('stg_customers') }} as customers
     left join {{ ref('int_customers__merged') }} as merged
         on customers.customer_key = merged.customer_key
+    where {{ is_of('int_customers__touched', 'customers.customer_key') }}
     group by coalesce(merged.person_key, customers.customer_key)
 )
 

@@ -1,5 +1,7 @@
 -- Recency, frequency and monetary value as quintiles, 5 the best; ties are broken by the key so
 -- that the same data always gives the same scores.
+{{ config(materialized='view') }}
+
 with scored as (
     select
         rhythm.customer_key,

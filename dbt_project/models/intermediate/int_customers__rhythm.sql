@@ -1,4 +1,6 @@
--- What is expected after the newest purchase, with what has passed since.
+-- What is expected after the newest purchase.
+{{ config(**rebuilt_for('int_customers__touched')) }}
+
 select
     customer_key,
     first_purchase_date,
@@ -15,7 +17,6 @@ select
     late_days,
     usual_lapse_days,
     lapse_after_days,
-    cast(n_gaps + 1 as bigint) as n_purchases,
-    {{ dbt.datediff("purchase_date", as_of(), "day") }} as days_since_last_purchase
+    cast(n_gaps + 1 as bigint) as n_purchases
 from {{ ref('int_purchases__expected') }}
-where next_purchase_date is null
+where next_purchase_date is null and {{ is_of('int_customers__touched') }}

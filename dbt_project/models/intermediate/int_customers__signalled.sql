@@ -1,7 +1,14 @@
 -- Everything that moves a customer's state, as spans of as-of dates: from the first one on which it
 -- holds to the first on which it does not any more (null: open). A fact counts from the day after it
 -- happened. Spans of the future are there already: time alone will bring them about.
-with silences as (
+{{ config(**rebuilt_for('int_customers__restated')) }}
+
+with expected as (
+    select * from {{ ref('int_purchases__expected') }}
+    where {{ is_of('int_customers__restated') }}
+),
+
+silences as (
     select
         *,
         {{ days_after('next_purchase_date', 1) }} as broken_on,
@@ -9,7 +16,7 @@ with silences as (
         {{ first_as_of_past('purchase_date', 'usual_lapse_days') }} as usually_lapsed_on,
         {{ first_as_of_past('purchase_date', 'lapse_after_days') }} as lapsed_on,
         {{ first_as_of_past('purchase_date', '2 * lapse_after_days') }} as inactive_on
-    from {{ ref('int_purchases__expected') }}
+    from expected
     where
         next_purchase_date is null
         or {{ dbt.datediff("purchase_date", "next_purchase_date", "day") }}
@@ -22,7 +29,7 @@ spans as (
         'buyer' as signal,
         {{ days_after('purchase_date', 1) }} as from_date,
         cast(null as date) as until_date
-    from {{ ref('int_purchases__expected') }}
+    from expected
     where n_gaps = 0
     {% for signal, column in [
         ('past_usual_gap', 'at_risk_on'),
@@ -50,7 +57,7 @@ spans as (
         'returned' as signal,
         {{ days_after('purchase_date', 1) }} as from_date,
         {{ days_after('purchase_date', var('recovery_window_days') ~ ' + 1') }} as until_date
-    from {{ ref('int_purchases__expected') }}
+    from expected
     where gap_days > {{ var('inactive_days') }}
     union all
     select
@@ -58,21 +65,8 @@ spans as (
         signal,
         from_date,
         until_date
-    from {{ ref('int_reasons__excusing') }}
-    union all
-    select
-        customer_key,
-        'troubled' as signal,
-        {{ days_after('since', 1) }} as from_date,
-        {{ days_after('until', 1) }} as until_date
-    from {{ ref('int_trouble__dated') }}
-    union all
-    select
-        customer_key,
-        'cancelled' as signal,
-        {{ days_after('cancelled_on', 1) }} as from_date,
-        {{ days_after('until', 1) }} as until_date
-    from {{ ref('int_cancellations__standing') }}
+    from {{ ref('int_facts__signalled') }}
+    where {{ is_of('int_customers__restated') }}
 )
 
 select * from spans

@@ -1,5 +1,7 @@
 -- The one place that says in which order the states are tried; the first that fits counts. Holds
 -- the future too, as it will be when nothing happens.
+{{ config(**rebuilt_for('int_customers__restated')) }}
+
 {% set signals = [
     'buyer', 'cancelled', 'troubled', 'returned', 'past_usual_gap', 'silent', 'long_silent',
     'absent', 'moved', 'household', 'seasonal', 'yearly', 'stocked_up',
@@ -11,6 +13,7 @@ with moves as (
         from_date as on_date,
         1 as step
     from {{ ref('int_customers__signalled') }}
+    where {{ is_of('int_customers__restated') }}
     union all
     select
         customer_key,
@@ -18,29 +21,21 @@ with moves as (
         until_date as on_date,
         -1 as step
     from {{ ref('int_customers__signalled') }}
-    where until_date is not null
+    where until_date is not null and {{ is_of('int_customers__restated') }}
 ),
 
-daily as (
-    select
-        {% for signal in signals %}
-            sum(case signal when '{{ signal }}' then step else 0 end) as {{ signal }},
-        {% endfor %}
-        customer_key,
-        on_date
-    from moves
-    group by customer_key, on_date
-),
-
+-- all moves of a date count together, so each of its rows says the same and the last one stays
 standing as (
     select
         {% for signal in signals %}
-            sum({{ signal }}) over by_date > 0 as {{ signal }},
+            sum(case signal when '{{ signal }}' then step else 0 end) over by_date > 0
+                as {{ signal }},
         {% endfor %}
         customer_key,
-        on_date
-    from daily
-    window by_date as (partition by customer_key order by on_date rows unbounded preceding)
+        on_date,
+        lead(on_date) over by_date as next_move_on
+    from moves
+    window by_date as (partition by customer_key order by on_date)
 ),
 
 excused as (
@@ -53,7 +48,7 @@ excused as (
             {% endfor %}
         end as not_lapsed_because
     from standing
-    where buyer
+    where buyer and (next_move_on is null or on_date < next_move_on)
 ),
 
 named as (
@@ -78,11 +73,12 @@ named as (
 compared as (
     select
         *,
-        concat_ws(' ', state, is_lapsed, not_lapsed_because) as standing,
-        lag(concat_ws(' ', state, is_lapsed, not_lapsed_because)) over (
-            partition by customer_key order by on_date
-        ) as standing_before
+        {% for column in ['state', 'is_lapsed', 'not_lapsed_because'] %}
+            lag({{ column }}) over by_date as {{ column }}_before,
+        {% endfor %}
+        row_number() over by_date as nth
     from named
+    window by_date as (partition by customer_key order by on_date)
 )
 
 select
@@ -93,4 +89,8 @@ select
     on_date as valid_from,
     lead(on_date) over (partition by customer_key order by on_date) as valid_until
 from compared
-where standing_before is null or standing_before <> standing
+where
+    nth = 1
+    or state <> state_before
+    or is_lapsed <> is_lapsed_before
+    or coalesce(not_lapsed_because, '') <> coalesce(not_lapsed_because_before, '')

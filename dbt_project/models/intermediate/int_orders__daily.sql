@@ -1,15 +1,19 @@
 -- Several orders on one day are one purchase occasion: counting them apart would put gaps of zero
 -- days into everybody's rhythm.
+{{ config(**rebuilt_for('int_customers__touched')) }}
+
 with orders as (
     select
         coalesce(merged.person_key, bought.customer_key) as customer_key,
         bought.ordered_on,
         bought.ordered_at,
         bought.quantity,
-        bought.amount_cents
+        bought.amount_cents,
+        bought.cost_cents
     from {{ ref('stg_orders') }} as bought
     left join {{ ref('int_customers__merged') }} as merged
         on bought.customer_key = merged.customer_key
+    where {{ is_of('int_customers__touched', 'bought.customer_key') }}
 )
 
 select
@@ -18,6 +22,7 @@ select
     count(*) as n_orders,
     cast(sum(quantity) as bigint) as quantity,
     cast(sum(amount_cents) as bigint) as amount_cents,
+    case when count(cost_cents) = count(*) then cast(sum(cost_cents) as bigint) end as cost_cents,
     max(ordered_at) as last_ordered_at
 from orders
 group by customer_key, ordered_on

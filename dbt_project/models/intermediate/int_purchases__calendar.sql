@@ -1,13 +1,16 @@
 -- Purchases after which the calendar tells when the next one is due: whoever buys in the same weeks
 -- of each year is not gone before those weeks have passed again, and is gone then. Each purchase is
 -- judged by those before it alone.
+{{ config(**rebuilt_for('int_customers__touched')) }}
+
 with judged as (
     select
         customer_key,
         purchase_date
     from {{ ref('int_purchases__rhythm') }}
     where
-        n_gaps > 0
+        {{ is_of('int_customers__touched') }}
+        and n_gaps > 0
         and first_purchase_date
         <= {{ days_after('purchase_date', '-(365 - ' ~ var('season_days') ~ ')') }}
         and (

@@ -1,5 +1,7 @@
 -- What a customer's gaps said about the next one at the time of each purchase; nothing here knows
 -- what came later but `next_purchase_date`. The model behind it: plugins/winback/model/rhythm.py.
+{{ config(**rebuilt_for('int_customers__touched')) }}
+
 with numbered as (
     select
         customer_key,
@@ -16,9 +18,8 @@ with numbered as (
         cast(sum(amount_cents) over by_day as bigint) as turnover_so_far_cents,
         ln(cast(nullif(quantity, 0) as {{ dbt.type_float() }})) as log_quantity
     from {{ ref('int_orders__daily') }}
-    window by_day as (
-        partition by customer_key order by purchase_date rows unbounded preceding
-    )
+    where {{ is_of('int_customers__touched') }}
+    window by_day as (partition by customer_key order by purchase_date rows unbounded preceding)
 ),
 
 stocked as (

@@ -1,32 +1,12 @@
 -- Signs in what a customer orders: nothing for longer than usual, longer gaps, smaller baskets. Who
 -- said to be away until later is not late.
-with numbered as (
-    select
-        customer_key,
-        purchase_date,
-        amount_cents,
-        row_number() over (partition by customer_key order by purchase_date desc) as nth_newest
-    from {{ ref('int_purchases__rhythm') }}
-),
-
-compared as (
-    select
-        customer_key,
-        max(case when nth_newest = 2 then purchase_date end) as second_newest_date,
-        max(case when nth_newest = 3 then purchase_date end) as third_newest_date,
-        avg(case when nth_newest <= 2 then amount_cents end) as recent_cents,
-        avg(case when nth_newest between 3 and 8 then amount_cents end) as earlier_cents
-    from numbered
-    group by customer_key
-),
-
-gaps as (
+with gaps as (
     select
         compared.*,
         rhythm.n_gaps,
         rhythm.calendar_kind,
         rhythm.last_purchase_date,
-        rhythm.days_since_last_purchase as days_since,
+        {{ dbt.datediff("rhythm.last_purchase_date", as_of(), "day") }} as days_since,
         rhythm.expected_days,
         rhythm.late_days,
         cast(
@@ -37,7 +17,7 @@ gaps as (
             {{ dbt.datediff("rhythm.first_purchase_date", "compared.third_newest_date", "day") }}
             * 1.0 / nullif(rhythm.n_gaps - 2, 0) as decimal(9, 2)
         ) as earlier_gap_days
-    from compared
+    from {{ ref('int_customers__compared') }} as compared
     inner join {{ ref('int_customers__rhythm') }} as rhythm
         on compared.customer_key = rhythm.customer_key
     where

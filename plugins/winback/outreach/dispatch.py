@@ -14,13 +14,13 @@ import time
 from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 import psycopg
 
 from winback.errors import CampaignError, DispatchRefused, TransportStopped, WinbackError
-from winback.outreach import last_check, ledger
+from winback.outreach import campaign_state, last_check, ledger
 from winback.outreach.message import SHAPES, Mail, Sender, compose
 from winback.outreach.permission import require_allowed
 from winback.outreach.sendgrid_transport import Outcome, SendGridTransport, request_body
@@ -53,9 +53,10 @@ def outreach(snapshot_id: int, as_of: date) -> dict[str, Counter[str]]:
         TransportStopped: The mail provider refuses the account; the campaign is stopped.
     """
     config = settings()
-    require_allowed(snapshot_id, as_of, config, datetime.now(UTC))
+    require_allowed(snapshot_id, as_of, config)
     with warehouse.connect("sender") as connection:
         n_dead = ledger.settle_dead_dispatches(connection)
+        ledger.cancel_rest_of_cancelled_campaigns(connection)
     if n_dead:
         log.warning("%s messages of an ended worker are unknown now", n_dead)
     transport = SendGridTransport(
@@ -108,7 +109,7 @@ class _Run:
         worker = f"{socket.gethostname()}:{os.getpid()}"
         while True:
             with warehouse.connect("sender") as connection:
-                if not ledger.is_running(connection, self.campaign.name):
+                if not campaign_state.is_running(connection, self.campaign.name):
                     log.warning("campaign %s is not running: nothing is sent", self.campaign.name)
                     return
                 claims = ledger.claim(connection, self.campaign.name, worker, config)
@@ -146,10 +147,10 @@ class _Run:
 
         Claims of another shape, which need a request of their own, stay in `waiting`.
         """
-        require_allowed(self.snapshot_id, self.as_of, self.config, datetime.now(UTC))
+        require_allowed(self.snapshot_id, self.as_of, self.config)
         name, config = self.campaign.name, self.config
         with warehouse.connect("sender") as connection:
-            if not ledger.is_running(connection, name):
+            if not campaign_state.is_running(connection, name):
                 raise _Paused
             # whoever objects from here on waits for this commit, and finds `dispatching`
             held = ledger.hold(connection, waiting[-1])
@@ -195,14 +196,14 @@ class _Run:
             else:
                 ledger.back_to_planned(connection, claims, outcome.detail)
                 if outcome.kind == "refused":
-                    ledger.stop_campaign(connection, self.campaign.name, outcome.detail)
+                    campaign_state.stop(connection, self.campaign.name, outcome.detail)
 
     def _stop_if_needed(self, outcome: Outcome) -> None:
         name = self.campaign.name
         if outcome.kind == "refused":
             raise TransportStopped(
                 f"the mail API refuses to send ({outcome.detail}): campaign {name} is stopped;"
-                f" {_mend(outcome.detail)}, then set the campaign to running"
+                f" {_mend(outcome.detail)}, then {campaign_state.RESUME} {name}"
             )
         if outcome.kind == "not_sent":
             raise DispatchRefused(f"{outcome.detail}: the messages stay planned for the next run")
@@ -214,11 +215,11 @@ class _Run:
             )
         if self.done["rejected"] >= MOST_REJECTED and not self.done["accepted"]:
             with warehouse.connect("sender") as connection:
-                ledger.stop_campaign(connection, name, outcome.detail)
+                campaign_state.stop(connection, name, outcome.detail)
             raise CampaignError(
                 f"the mail API rejected {self.done['rejected']} messages ({outcome.detail}) and"
-                f" took none: campaign {name} is stopped; mend the campaign's template, then set"
-                " the campaign to running"
+                f" took none: campaign {name} is stopped; mend the campaign's template, then"
+                f" {campaign_state.RESUME} {name}"
             )
 
     def _wait(self, seconds: float) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 import psycopg
@@ -42,7 +42,18 @@ with claimed as (
                     and sent.state in ('dispatching', 'unknown', 'abandoned', 'accepted',
                         'delivered', 'bounced', 'dropped')
                     and sent.as_of > a.occasion_date
-            ) then 'contacted_since' end
+            ) then 'contacted_since' end,
+            case when o.resend_of is not null and exists (
+                -- what nobody knew when the resend was ordered has become known
+                select 1 from ops.outreach as earlier
+                where earlier.campaign_id = o.campaign_id
+                    and earlier.lapse_id = o.lapse_id
+                    and earlier.step = o.step
+                    and earlier.channel = o.channel
+                    and earlier.message_id <> o.message_id
+                    and earlier.accepted_at is not null
+                    and earlier.state <> 'dropped'
+            ) then 'first_one_arrived' end
         ], null) as own_reasons,
         row_number() over (order by o.message_id) as asked_at
     from ops.outreach as o
@@ -74,7 +85,9 @@ from claimed
 inner join ops.eligibility(
     (select array_agg(customer_key order by asked_at) from claimed),
     (select array_agg(silent_until order by asked_at) from claimed),
-    %(campaign)s, 'email', %(as_of)s, %(known_until)s, %(months)s, %(pause)s
+    %(campaign)s, 'email', %(as_of)s,
+    -- the database's clock: a worker's own may be slow, and overlook this morning's objections
+    coalesce(%(known_until)s::timestamptz, statement_timestamp()), %(months)s, %(pause)s
 ) as verdict using (asked_at)
 left join pii.customers as person on person.customer_key = claimed.customer_key
 left join raw.customers as customers on customers.customer_key = claimed.customer_key
@@ -117,7 +130,7 @@ def check(
         "as_of": as_of,
         # Facts since 00:00 of as_of played no part in the selection; but whoever withdrew or
         # bought this morning is not written to. Only a replay has to pretend not to know.
-        "known_until": config.as_of_at(as_of) if config.replay else datetime.now(UTC),
+        "known_until": config.as_of_at(as_of) if config.replay else None,
         "months": config.consent_unused_months,
         "pause": config.contact_pause_days,
         "zone": config.business_timezone,

@@ -3,7 +3,7 @@
 planned → claimed → dispatching → accepted | rejected | unknown → delivered | bounced | dropped.
 The database refuses any other transition. Rows are planned by `select/selection.py`; events move
 them in `record/events.py`; what is asked before a request is `last_check.py`; when to do what is
-decided in `dispatch.py`.
+decided in `dispatch.py`; whether a campaign runs is `campaign_state.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from uuid import UUID
 import psycopg
 
 from winback.settings import Settings
+
+MAYBE_TAKEN = ("dispatching", "unknown", "abandoned")
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ def accepted(
             _lock(
                 connection,
                 claims,
-                ["dispatching", "unknown", "accepted", "delivered", "bounced", "dropped"],
+                # of one that a person gave up meanwhile the acceptance is noted, no more
+                [*MAYBE_TAKEN, "accepted", "delivered", "bounced", "dropped"],
             ),
         ),
     )
@@ -162,21 +165,20 @@ def settle_dead_dispatches(connection: psycopg.Connection) -> int:
     ).rowcount
 
 
-def is_running(connection: psycopg.Connection, campaign: str) -> bool:
-    """Whether nobody paused or stopped the campaign; one that never selected is not running."""
-    row = connection.execute(
-        "select state from ops.campaign where campaign_id = %s", (campaign,)
-    ).fetchone()
-    return row is not None and row[0] == "running"
+def cancel_rest_of_cancelled_campaigns(connection: psycopg.Connection) -> int:
+    """Cancels what is planned or claimed for campaigns that a person cancelled; returns how many.
 
-
-def stop_campaign(connection: psycopg.Connection, campaign: str, reason: str) -> None:
-    """Stops a campaign until a person starts it again."""
-    connection.execute(
-        "update ops.campaign set state = 'stopped', state_reason = %s, updated_at = now()"
-        " where campaign_id = %s",
-        (reason, campaign),
-    )
+    Again and again: a request under way at that moment may have put its messages back to planned,
+    and a selection may have planned more. A worker that holds such a claim can do nothing with it.
+    """
+    return connection.execute(
+        "update ops.outreach set state = 'cancelled', settled_at = now(), fence = fence + 1,"
+        " reason = 'campaign_cancelled' where message_id in ("
+        "  select o.message_id from ops.outreach as o"
+        "  inner join ops.campaign as c using (campaign_id)"
+        "  where c.state = 'cancelled' and o.state in ('planned', 'claimed')"
+        "  order by o.message_id for no key update of o)"
+    ).rowcount
 
 
 def _move(

@@ -41,6 +41,11 @@ inner join ops.assignment as a
 left join pii.customers as person on person.customer_key = o.customer_key
 left join raw.customers as customers on customers.customer_key = o.customer_key
 where o.campaign_id = %s and a.as_of = %s and o.state <> 'cancelled'
+    -- one row for a person, the newest, however often a message had to be sent
+    and not exists (
+        select 1 from ops.outreach as newer
+        where newer.resend_of = o.message_id and newer.state <> 'cancelled'
+    )
     -- an objection removes people who are already on a list
     and not exists (
         select 1 from ops.suppression as s

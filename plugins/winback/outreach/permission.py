@@ -12,9 +12,10 @@ from winback.errors import DispatchRefused
 from winback.gate import require_fit_to_act
 from winback.outreach.web_address import is_https, is_loopback, is_web_address
 from winback.settings import Settings
+from winback.warehouse import connection as warehouse
 
 
-def require_allowed(snapshot_id: int, as_of: date, config: Settings, now: datetime) -> None:
+def require_allowed(snapshot_id: int, as_of: date, config: Settings) -> None:
     """Refuses to send from a wrong snapshot, to a wrong place, or really from an old date.
 
     Raises:
@@ -35,7 +36,15 @@ def require_allowed(snapshot_id: int, as_of: date, config: Settings, now: dateti
                 " set mail_transport to `sendgrid` to write to real people"
             )
         return
-    _require_real(as_of, config, now)
+    _require_real(as_of, config, _now())
+
+
+def _now() -> datetime:
+    # the same clock for every worker, and the one that leases go by
+    with warehouse.connect("sender") as connection:
+        now: datetime
+        [(now,)] = connection.execute("select now()").fetchall()
+    return now
 
 
 def _require_real(as_of: date, config: Settings, now: datetime) -> None:

@@ -24,6 +24,7 @@ from python_http_client.exceptions import HTTPError
 
 from winback.errors import SettingsError
 from winback.outreach.message import Mail, Recipient, Sender, headers, personal_values
+from winback.outreach.request_deadline import RequestDeadline
 from winback.outreach.web_address import is_loopback
 
 Kind = Literal["accepted", "not_sent", "rate_limited", "rejected", "refused", "unknown"]
@@ -60,8 +61,10 @@ class SendGridTransport:
             raise SettingsError("sendgrid_api_key holds characters that no key has: copy it again")
         url = url.rstrip("/")
         library = sendgrid.SendGridAPIClient(api_key=api_key, host=url)
+        self._deadline = RequestDeadline(timeout_seconds)
         # the library itself waits for ever
         self._client = _Client(
+            self._deadline,
             host=url,
             request_headers=library.client.request_headers,
             version=3,
@@ -76,7 +79,8 @@ class SendGridTransport:
         """
         _keep_quiet()
         try:
-            response = self._client.mail.send.post(request_body=body)
+            with self._deadline.running():
+                response = self._client.mail.send.post(request_body=body)
         except HTTPError as error:
             return _answered(error.status_code, error.body, dict(error.headers or {}))
         except URLError as error:
@@ -91,10 +95,15 @@ class SendGridTransport:
 
 
 class _Client(python_http_client.Client):  # type: ignore[misc]
-    """The library's client, except that it goes where it was sent and nowhere else."""
+    """The library's client, except that it goes where it was sent and nowhere else, and in time."""
+
+    def __init__(self, deadline: RequestDeadline, **options: Any) -> None:
+        super().__init__(**options)
+        self.deadline = deadline
 
     def _build_client(self, name: str | None = None) -> _Client:
         return _Client(
+            self.deadline,
             host=self.host,
             version=self._version,
             request_headers=self.request_headers,
@@ -103,7 +112,7 @@ class _Client(python_http_client.Client):  # type: ignore[misc]
         )
 
     def _make_request(self, opener: Any, request: Any, timeout: float | None = None) -> Any:
-        handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
+        handlers: list[urllib.request.BaseHandler] = [_NoRedirect(), *self.deadline.handlers()]
         if is_loopback(self.host):
             # what is meant for the sandbox must not leave this machine by a proxy
             handlers.append(urllib.request.ProxyHandler({}))

@@ -16,7 +16,7 @@ from uuid import UUID
 
 import psycopg
 
-from winback.outreach.ledger import settle_dead_dispatches
+from winback.outreach.ledger import cancel_rest_of_cancelled_campaigns, settle_dead_dispatches
 from winback.outreach.lists import refresh_lists
 from winback.outreach.warning_list import refresh_warning_list
 from winback.record import suppression
@@ -26,16 +26,21 @@ from winback.warehouse import connection as warehouse
 
 log = logging.getLogger(__name__)
 
-# Which kinds lead to a state, and which states they end; what was opened was delivered before.
+# Which kinds lead to a state, and which states they end; what was opened was delivered before, and
+# what a person gave up may have arrived after all.
 FORWARD: tuple[tuple[str, tuple[Kind, ...], list[str]], ...] = (
     ("accepted", ("processed", "deferred"), ["dispatching", "unknown"]),
     (
         "delivered",
         ("delivered", "opened", "clicked", "spam_report", "unsubscribed"),
-        ["dispatching", "unknown", "accepted"],
+        ["dispatching", "unknown", "abandoned", "accepted"],
     ),
-    ("dropped", ("dropped",), ["dispatching", "unknown", "accepted"]),
-    ("bounced", ("bounced", "blocked"), ["dispatching", "unknown", "accepted", "delivered"]),
+    ("dropped", ("dropped",), ["dispatching", "unknown", "abandoned", "accepted"]),
+    (
+        "bounced",
+        ("bounced", "blocked"),
+        ["dispatching", "unknown", "abandoned", "accepted", "delivered"],
+    ),
 )
 
 
@@ -50,6 +55,7 @@ def record() -> Counter[str]:
     """
     with warehouse.connect("sender") as connection:
         settle_dead_dispatches(connection)
+        cancel_rest_of_cancelled_campaigns(connection)
     done = _work_through_inbox()
     log.info("events: %s", dict(done))
     # after every run, since the unsubscribe page suppresses without an event
@@ -131,6 +137,12 @@ def apply(connection: psycopg.Connection, events: Sequence[Event]) -> Counter[st
                 from_states,
             ),
         )
+    connection.execute(
+        # taken, and perhaps still on its way: enough to hold back a resend
+        "update ops.outreach set accepted_at = coalesce(accepted_at, now())"
+        " where message_id = any(%s) and state = 'abandoned'",
+        ([message_id for event, message_id in ours if event.kind in FORWARD[0][1]],),
+    )
     _suppress(connection, ours, [by_id[event_id] for event_id, found in new if found is None])
     return Counter(by_id[event_id].kind for event_id, _ in new)
 

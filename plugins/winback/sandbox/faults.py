@@ -19,9 +19,19 @@ Mode = Literal[
     "hang",
     "hang_after_accept",
     "reset_after_accept",
+    "truncate_after_accept",
+    "trickle_after_accept",
     "bad_recipient_400",
 ]
-AFTER_ACCEPT = frozenset({"error_500_after_accept", "hang_after_accept", "reset_after_accept"})
+AFTER_ACCEPT = frozenset(
+    {
+        "error_500_after_accept",
+        "hang_after_accept",
+        "reset_after_accept",
+        "truncate_after_accept",
+        "trickle_after_accept",
+    }
+)
 
 
 class Fault(BaseModel):
@@ -30,8 +40,9 @@ class Fault(BaseModel):
     Attributes:
         mode: The misbehaviour; `none` is none.
         requests: How many more requests meet it.
-        seconds: Length of a hang, or the time until a rate limit resets; after a hang the
-            connection is cut without an answer.
+        seconds: Length of a hang or of an answer that trickles in byte by byte, or the time until
+            a rate limit resets; after a hang, and in the midst of what trickles or is truncated,
+            the connection is cut.
         address: For `bad_recipient_400`: the address to refuse in whichever request carries it;
             without one the first recipient of the request is refused.
     """

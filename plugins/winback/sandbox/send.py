@@ -25,6 +25,17 @@ from winback.sandbox.serving import Connections
 from winback.sandbox.value_rules import Problem
 
 _RATE_LIMIT = 600
+_BREAKING_OFF = frozenset(
+    {
+        "hang",
+        "hang_after_accept",
+        "reset_after_accept",
+        "truncate_after_accept",
+        "trickle_after_accept",
+    }
+)
+_TRUNCATED = b"HTTP/1.1 20"
+_TRICKLE_SECONDS = 0.1
 
 
 class MailSend:
@@ -56,14 +67,34 @@ class MailSend:
         response, fault = await run_in_threadpool(self._process, number, body or b"")
         if fault is None:
             return response
-        if fault.mode in ("hang", "hang_after_accept"):
-            await asyncio.sleep(fault.seconds)
-        if fault.mode in ("hang", "hang_after_accept", "reset_after_accept"):
-            if request.client is not None:
-                self._connections.cut((request.client.host, request.client.port))
-            # Lets the server notice the broken connection before it is handed an answer.
-            await asyncio.sleep(0)
+        if request.client is not None:
+            await self._break_off(fault, (request.client.host, request.client.port))
         return response
+
+    async def _break_off(self, fault: Fault, client: tuple[str, int]) -> None:
+        """Leaves the client without an answer, or with the beginning of one."""
+        if fault.mode not in _BREAKING_OFF:
+            return
+        if fault.mode == "truncate_after_accept":
+            self._connections.write(client, _TRUNCATED)
+            # a reset at once would take back what is still on its way
+            await asyncio.sleep(_TRICKLE_SECONDS)
+        elif fault.mode == "trickle_after_accept":
+            await self._trickle(fault.seconds, client)
+        elif fault.mode != "reset_after_accept":
+            await asyncio.sleep(fault.seconds)
+        if self._connections.is_open(client):
+            self._connections.cut(client)
+        # Lets the server notice the broken connection before it is handed an answer.
+        await asyncio.sleep(0)
+
+    async def _trickle(self, seconds: float, client: tuple[str, int]) -> None:
+        """A header that never ends, a byte at a time: no pause is long enough for a time-out."""
+        self._connections.write(client, b"HTTP/1.1 202 Accepted\r\nX-Padding: ")
+        give_up_at = time.monotonic() + seconds
+        while time.monotonic() < give_up_at and self._connections.is_open(client):
+            self._connections.write(client, b".")
+            await asyncio.sleep(_TRICKLE_SECONDS)
 
     def _refusal(self, request: Request, body: bytes | None) -> Response | None:
         given = request.headers.get("authorization", "").encode()

@@ -32,6 +32,18 @@ class Connections:
             if known is transport:
                 del self._transports[client]
 
+    def write(self, client: tuple[str, int], answer: bytes) -> None:
+        """Puts raw bytes on the wire, past the web server; to be followed by `cut`.
+
+        Raises:
+            KeyError: The connection has ended, or the app runs under another server.
+        """
+        self._transports[client].write(answer)
+
+    def is_open(self, client: tuple[str, int]) -> bool:
+        """Whether the client is still there."""
+        return client in self._transports
+
     def cut(self, client: tuple[str, int]) -> None:
         """Resets a connection: the client sees it break, without an answer.
 

@@ -1,48 +1,54 @@
 """Campaign files: what marketers write in `campaigns/*.yaml`, read and checked.
 
-A wrong file is refused with its name, the line and what to write instead. Who is selected is
-`selection.py`; what the templates become is `outreach/message.py`.
+A wrong file is refused with its name, the line and what to write instead (`campaign_errors.py`).
+Who is selected is `selection.py`; what the templates become is `outreach/message.py`.
 """
 
 from __future__ import annotations
 
-import re
-import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-from pydantic_core import ErrorDetails
 
 from winback.errors import CampaignError
+from winback.select.campaign_errors import explain, hint, line_of
 
 LANGUAGES = ("en", "de")
 # only who lapsed is ever a candidate; the other states would select nobody
 State = Literal["sleeping", "inactive", "angry", "cancelled"]
 ValueTier = Literal["high", "medium", "low"]
 HOLDOUT_PCT = (5, 50)
-_LISTS = {
-    "states": (
-        get_args(State),
-        "write one or more of [sleeping, inactive, angry, cancelled]: only they count as lapsed",
-    ),
-    "value_tiers": (get_args(ValueTier), "write one or more of [high, medium, low]"),
+# above what anybody pays for one customer, and small enough to count with
+MOST_CENTS = 1_000_000_000
+MOST_LIFT_PCT = 1000
+_LISTS: dict[str, tuple[str, ...]] = {
+    "states": get_args(State),
+    "value_tiers": get_args(ValueTier),
 }
 _WISHES = {
+    "states": (
+        "write one or more of [sleeping, inactive, angry, cancelled]: only they count as lapsed"
+    ),
+    "value_tiers": "write one or more of [high, medium, low]",
     "holdout_pct": "write a number such as 20, from {} to {}".format(*HOLDOUT_PCT),
     "channel": "write email",
     "audience": "write `states` and `value_tiers` below it, indented",
     "template": "write the name of its folder below templates, such as welcome_back",
-}
-# what YAML's parser says, and what somebody who does not know YAML does about it
-_YAML_HINTS = {
-    "mapping values are not allowed": (
-        'put the text in quotes, since it holds a colon: goal: "Spring: they buy again"'
+    "costs": "write `contact_cents` and `offer_cents` below it, indented",
+    "contact_cents": (
+        "write what one message costs, in cents, such as 1 or 0.1; without it nobody can tell"
+        " whether the campaign is worth it"
     ),
-    "found character '\\t'": "write spaces instead of the tab",
-    "that cannot start any token": "put the text in quotes",
-    "could not find expected ':'": "end the key with a colon, as in `goal: …`",
+    "offer_cents": (
+        "write what the offer costs for one customer who takes it, in cents, such as 500;"
+        " 0 if there is none"
+    ),
+    "assumed_lift_pct": (
+        "write how many per cent more of them you expect to come back than by themselves, such as"
+        f" 10: above 0, up to {MOST_LIFT_PCT}"
+    ),
 }
 
 
@@ -65,6 +71,21 @@ class Audience(BaseModel):
     value_tiers: list[ValueTier] = Field(min_length=1)
 
 
+class Costs(BaseModel):
+    """What the measure costs, in minor units of the shop's currency.
+
+    Attributes:
+        contact_cents: Of one message.
+        offer_cents: Of the offer, for each of those written to who comes back, also who would have
+            come by themselves.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    contact_cents: float = Field(ge=0, le=MOST_CENTS, strict=True)
+    offer_cents: float = Field(ge=0, le=MOST_CENTS, strict=True)
+
+
 class Campaign(BaseModel):
     """One campaign file."""
 
@@ -77,6 +98,8 @@ class Campaign(BaseModel):
     channel: Literal["email"]
     template: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     holdout_pct: float = Field(ge=HOLDOUT_PCT[0], le=HOLDOUT_PCT[1])
+    costs: Costs
+    assumed_lift_pct: float = Field(gt=0, le=MOST_LIFT_PCT, strict=True)
 
 
 def read_campaigns(folder: Path) -> list[Campaign]:
@@ -109,13 +132,14 @@ def read_campaign(path: Path) -> Campaign:
     _require_plain_keys(path.name, node)
     if "name" in content:
         raise CampaignError(
-            f"{path.name}, line {_line(node, ('name',))}: leave out `name`: it is the file's name"
+            f"{path.name}, line {line_of(node, ('name',))}: leave out `name`: it is the file's name"
         )
     try:
         campaign = Campaign(name=path.stem, **content)
     except ValidationError as error:
-        raise CampaignError(_explain(path.name, node, error)) from error
-    _require_templates(path, campaign, _line(node, ("template",)))
+        problems = explain(path.name, node, error, Campaign, _WISHES, _LISTS)
+        raise CampaignError(problems) from error
+    _require_templates(path, campaign, line_of(node, ("template",)))
     return campaign
 
 
@@ -132,9 +156,8 @@ def _parse(path: Path) -> tuple[yaml.Node | None, Any]:
         raise CampaignError(f"{path.name}: can not be read: {error.strerror}") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        problem = str(error.problem)
-        hint = next((mend for says, mend in _YAML_HINTS.items() if says in problem), problem)
-        raise CampaignError(f"{path.name}, line {line}: no valid YAML: {hint}") from error
+        mend = hint(str(error.problem))
+        raise CampaignError(f"{path.name}, line {line}: no valid YAML: {mend}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         # a control character, a date such as 2026-02-30, brackets without end
         why = str(error).strip().splitlines()[0]
@@ -165,57 +188,3 @@ def _require_templates(path: Path, campaign: Campaign, line: int) -> None:
                     f"{path.name}, line {line}: template {campaign.template!r} lacks"
                     f" templates/{campaign.template}/{part}: write it"
                 )
-
-
-def _explain(name: str, node: yaml.Node | None, error: ValidationError) -> str:
-    problems = []
-    for each in error.errors(include_url=False):
-        where = tuple(each["loc"])
-        key = ".".join(str(part) for part in where if not isinstance(part, int))
-        if each["type"] == "missing":
-            mend = f"`{key}` is missing: write it"
-        elif each["type"] == "extra_forbidden":
-            mend = f"`{key}` is no key; the keys are {', '.join(_keys(where))}"
-        elif where == ("name",):
-            mend = "the file's name must be lower-case letters, digits and _, such as spring.yaml"
-        else:
-            mend = f"`{key}` is {reprlib.repr(each['input'])}: {_wish(key, each)}"
-        problems.append(f"line {_line(node, where)}: {mend}")
-    return f"{name}, " + "; ".join(problems)
-
-
-def _wish(key: str, problem: ErrorDetails) -> str:
-    """What to write instead, in the words of somebody who writes campaigns."""
-    given = problem["input"]
-    name = key.rpartition(".")[2]
-    if name in _LISTS:
-        choices, wish = _LISTS[name]
-        words = re.findall(r"\w+", given) if isinstance(given, str) else []
-        if problem["type"] == "list_type" and words and set(words) <= set(choices):
-            return f"write [{', '.join(words)}]"
-        return wish
-    if name in _WISHES:
-        return _WISHES[name]
-    if problem["type"] == "value_error":
-        return "leave out the control characters"
-    return "write a text" if isinstance(given, str) else "write a text, in quotes"
-
-
-def _keys(where: tuple[int | str, ...]) -> list[str]:
-    model = Audience if where[0] == "audience" and len(where) > 1 else Campaign
-    return [key for key in model.model_fields if key != "name"]
-
-
-def _line(node: yaml.Node | None, where: tuple[Any, ...]) -> int:
-    """The line on which the value at a path stands, or the innermost part of the path there is."""
-    line = 1
-    for step in where:
-        if isinstance(node, yaml.MappingNode):
-            found = next(((k, v) for k, v in node.value if k.value == step), None)
-            if found is None:
-                return line
-            line, node = found[0].start_mark.line + 1, found[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
-            node = node.value[step]
-            line = node.start_mark.line + 1
-    return line

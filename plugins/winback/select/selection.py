@@ -2,7 +2,8 @@
 
 Everything of one campaign happens in one transaction, so a run that dies leaves nothing half done
 and a run that is repeated finds its people drawn already. Who is a candidate is the dbt model
-`int_candidates`; what speaks against somebody is the SQL function `ops.eligibility`.
+`int_candidates`; what speaks against somebody is the SQL function `ops.eligibility`, and whether
+they are worth it is `economics.py`.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 import psycopg
 
 from winback.gate import require_fit_to_act
+from winback.select import economics
 from winback.select.assignment import draw
 from winback.select.campaigns import Campaign, read_campaigns
 from winback.settings import Settings, settings
@@ -151,11 +153,13 @@ where o.campaign_id = %(campaign)s
 
 _PLAN = """
 insert into ops.outreach
-    (campaign_id, lapse_id, step, channel, customer_key, address_hash, snapshot_id, as_of, template)
+    (campaign_id, lapse_id, step, channel, customer_key, address_hash, snapshot_id, as_of, template,
+     expected_profit_cents)
 select %(campaign)s, assigned.lapse_id, %(first_step)s, %(channel)s, customer_key,
-    judged.address_hash, %(snapshot)s, %(as_of)s, %(template)s
+    judged.address_hash, %(snapshot)s, %(as_of)s, %(template)s, worked_out.profit_cents
 from ops.assignment as assigned
 inner join judged using (customer_key)
+inner join worked_out using (customer_key)
 where assigned.campaign_id = %(campaign)s
     and assigned.snapshot_id = %(snapshot)s
     and assigned.arm = 'treated'
@@ -189,7 +193,7 @@ def select(snapshot_id: int, as_of: date) -> list[Selected]:
     campaigns = read_campaigns(config.campaigns)
     require_fit_to_act(snapshot_id, as_of)
     selected = [_select(campaign, snapshot_id, as_of, config) for campaign in campaigns]
-    warehouse.analyze("ops.assignment", "ops.outreach", "ops.verdict")
+    warehouse.analyze("ops.assignment", "ops.outreach", "ops.verdict", "ops.economics")
     return selected
 
 
@@ -218,7 +222,9 @@ def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings)
         connection.execute(_JUDGE, values)
         connection.execute(_NOT_WANTED, values)
         connection.execute(_SAME_SILENCE, values)
+        terms = economics.judge_customers(connection, campaign, values)
         connection.execute(_ONE_PER_ADDRESS, values)
+        economics.judge_campaign(connection, terms)
         connection.execute(_KEEP_VERDICTS, values)
         n_excluded = connection.execute(_EXCLUDE, values).rowcount
         candidates = connection.execute(_TO_DRAW, values).fetchall()

@@ -8,7 +8,8 @@ grant select, insert, update, delete on all tables in schema raw, quarantine to 
 grant usage on all sequences in schema raw, quarantine, ops to winback_loader;
 grant select on all tables in schema ops to winback_loader;
 grant insert, update on ops.snapshot, ops.extract_run, ops.feed_status, ops.gate_run,
-    ops.gate_result, ops.gate_measure, ops.source_column, ops.customer_merge to winback_loader;
+    ops.gate_result, ops.gate_measure, ops.source_column, ops.customer_merge, ops.mart_build
+    to winback_loader;
 grant insert on ops.model_run, ops.rhythm_quantile to winback_loader;
 grant insert, delete on ops.customer_rule to winback_loader;
 grant delete on ops.source_column to winback_loader;
@@ -29,7 +30,8 @@ grant select on all tables in schema raw, ops to winback_sender;
 grant insert, update on ops.campaign, ops.outreach to winback_sender;
 -- what was decided, told or measured is never changed afterwards
 grant insert on ops.assignment, ops.verdict, ops.event, ops.suppression, ops.kpi_snapshot,
-    ops.customer_count, ops.gate_acceptance, ops.warning_day, ops.warning to winback_sender;
+    ops.customer_count, ops.gate_acceptance, ops.warning_day, ops.warning, ops.economics_run,
+    ops.economics, ops.outreach_decision to winback_sender;
 grant select on all tables in schema pii to winback_sender;
 grant update on pii.webhook_inbox to winback_sender;
 grant usage on all sequences in schema ops to winback_sender;

@@ -1,6 +1,7 @@
 """The Win-back tab: where things stand, whom we wrote to, and what it brought.
 
-Reads the marts as the role of the BI tools, so it can show nothing that they could not.
+Reads the marts as the role of the BI tools, so it can show nothing that they could not; and beside
+them the ids of the messages that a person may have to decide about.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 from psycopg.rows import dict_row
 
+from winback.outreach.unknown_messages import UnknownMessage, read_unknown
 from winback.settings import settings
 from winback.warehouse import connection as warehouse
 from winback.web.pages import render
@@ -22,6 +24,8 @@ from winback.web.pages import render
 router = APIRouter()
 # a row per day would soon fill the page; the older ones are in the row over all cohorts
 NEWEST_COHORTS = 12
+# the longest open ones; the command lists them all
+N_UNKNOWN_SHOWN = 10
 # everybody who has lapsed now, with what became of this lapse; a draw counts before an exclusion
 _LAPSED = """
 ranked as (
@@ -47,10 +51,14 @@ def dashboard(user: GetUserDep) -> HTMLResponse:
     """The page; asks for Airflow's login."""
     data = _read()
     charts = _charts(data) if data["today"] else {}
+    unknown = _unknown() if data["today"] else []
     page = render(
         "dashboard.html",
         **data,
         charts={name: json.dumps(chart).replace("<", "\\u003c") for name, chart in charts.items()},
+        unknown=unknown[:N_UNKNOWN_SHOWN],
+        n_unknown=len(unknown),
+        n_for_a_person=sum(each.is_for_a_person for each in unknown),
         is_replay=settings().replay,
         sandbox=settings().sendgrid_url if settings().mail_transport == "sandbox" else None,
     )
@@ -82,6 +90,12 @@ def _charts(data: dict[str, Any]) -> dict[str, Any]:
     if any(row["incremental_pct"] is not None for row in data["cohorts"]):
         drawn["effect"] = charts.naive_beside_incremental(data["cohorts"])
     return drawn
+
+
+def _unknown() -> list[UnknownMessage]:
+    # the web app's own role, which sees neither names nor addresses
+    with warehouse.connect("webhook") as connection:
+        return read_unknown(connection)
 
 
 def _read() -> dict[str, Any]:

@@ -1,33 +1,19 @@
-"""Several dispatchers, slow ones and killed ones: at most once per key, whatever happens."""
+"""Several dispatchers and slow ones in one process; those that are killed are in `tests/faults`."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, configure, n_planned, send
+from tests.mail_flow import CAMPAIGN, MailFlow, configure, n_planned, send
 from winback.errors import DispatchRefused
-from winback.outreach import ledger
-from winback.record.events import record
-from winback.settings import PROJECT, settings
+from winback.outreach import campaign_state, ledger
+from winback.outreach.decisions import Decision
+from winback.settings import settings
 from winback.warehouse import connection as warehouse
-
-SENDING = (
-    "from datetime import date; from winback.outreach.dispatch import outreach;"
-    "outreach({snapshot}, date({as_of}))"
-)
-CLAIMING = (
-    "import time; from winback.outreach import ledger; from winback.settings import settings;"
-    "from winback.warehouse.connection import connect\n"
-    "with connect('sender') as c: ledger.claim(c, 'welcome_back', 'child', settings())\n"
-    "time.sleep(600)"
-)
 
 
 def wait_until(is_true: Callable[[], bool], seconds: float = 60) -> None:
@@ -35,16 +21,6 @@ def wait_until(is_true: Callable[[], bool], seconds: float = 60) -> None:
     while not is_true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def child(code: str) -> subprocess.Popen[bytes]:
-    """A worker of its own, which a test may kill."""
-    return subprocess.Popen([sys.executable, "-c", code], env=dict(os.environ), cwd=PROJECT)
-
-
-def kill(worker: subprocess.Popen[bytes]) -> None:
-    worker.kill()
-    assert worker.wait(30) == -9, "it ended before it was killed"
 
 
 def test_a_second_dispatcher_during_a_request_takes_only_what_the_first_has_not(
@@ -90,7 +66,8 @@ def test_a_campaign_paused_during_the_run_ends_with_the_request_under_way(
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(send, flow)
         wait_until(lambda: flow.sandbox.counts()["faults_met"] > before["faults_met"])
-        flow.warehouse.execute("update ops.campaign set state = 'paused'")
+        with warehouse.connect("sender") as connection:
+            campaign_state.decide(connection, CAMPAIGN, Decision("pause", "wrong price", "ann"))
         assert running.result().get("accepted", 0) == 0
     assert flow.states() == {"planned": n}
 
@@ -111,48 +88,6 @@ def test_a_pause_counts_from_the_next_request_on_even_within_a_batch(flow: MailF
     assert 0 < n_accepted < n
     assert flow.sandbox.counts()["requests"] == before["requests"] + 1
     assert flow.states() == {"accepted": n_accepted, "planned": n - n_accepted}
-
-
-@pytest.mark.parametrize("mode", ["hang", "hang_after_accept"])
-def test_what_a_killed_worker_was_sending_is_unknown_and_never_sent_again(
-    flow: MailFlow, mode: str
-) -> None:
-    n, before = n_planned(flow), flow.sandbox.counts()
-    flow.sandbox.fault(mode, seconds=20)
-    as_of = f"{AS_OF.year}, {AS_OF.month}, {AS_OF.day}"
-    worker = child(SENDING.format(snapshot=flow.snapshot_id, as_of=as_of))
-    try:
-        wait_until(lambda: flow.sandbox.counts()["faults_met"] > before["faults_met"])
-    finally:
-        kill(worker)
-    n_dead = flow.states()["dispatching"]
-    assert n_dead > 0
-    assert flow.states() == {"dispatching": n_dead, "claimed": n - n_dead}
-    # nobody may touch them while the worker might live
-    assert send(flow) == {}
-    flow.end_leases()
-    assert send(flow)["accepted"] == n - n_dead
-    assert flow.states() == {"unknown": n_dead, "accepted": n - n_dead}
-    assert send(flow) == {}
-    taken = flow.sandbox.wait_for_events()["accepted"] - before["accepted"]
-    assert taken == (n - n_dead if mode == "hang" else n)
-    record()
-    assert flow.states()["unknown"] == n - taken
-
-
-def test_what_a_worker_claimed_before_it_was_killed_is_taken_over_and_sent_once(
-    flow: MailFlow,
-) -> None:
-    n, before = n_planned(flow), flow.sandbox.counts()["accepted"]
-    worker = child(CLAIMING)
-    try:
-        wait_until(lambda: flow.states()["claimed"] == n)
-    finally:
-        kill(worker)
-    assert send(flow) == {}
-    flow.end_leases()
-    assert send(flow)["accepted"] == n
-    assert flow.sandbox.counts()["accepted"] - before == n
 
 
 def test_a_worker_that_slept_past_its_lease_can_change_nothing(

@@ -1,3 +1,5 @@
+{{ config(**rebuilt_for('int_customers__touched')) }}
+
 select
     orders.order_id,
     coalesce(merged.person_key, orders.customer_key) as customer_key,
@@ -9,3 +11,4 @@ select
 from {{ ref('stg_orders') }} as orders
 left join {{ ref('int_customers__merged') }} as merged
     on orders.customer_key = merged.customer_key
+where {{ is_of('int_customers__touched', 'orders.customer_key') }}

@@ -6,6 +6,7 @@ with losses as (
         losses.lost_on,
         losses.returned_on,
         losses.last_purchase_date,
+        losses.turnover_cents,
         reasons.reason,
         described.is_own_fault,
         customers.value_tier
@@ -20,20 +21,6 @@ with losses as (
     inner join {{ ref('dim_customers') }} as customers
         on losses.customer_key = customers.customer_key
     where losses.is_lapsed
-),
-
-turnover as (
-    select
-        losses.customer_key,
-        losses.lost_on,
-        cast(sum(daily.amount_cents) as bigint) as turnover_cents
-    from losses
-    inner join {{ ref('int_orders__daily') }} as daily
-        on
-            losses.customer_key = daily.customer_key
-            and losses.last_purchase_date >= daily.purchase_date
-            and {{ days_after('losses.last_purchase_date', -365) }} < daily.purchase_date
-    group by losses.customer_key, losses.lost_on
 ),
 
 categories as (
@@ -62,14 +49,10 @@ events as (
             losses.is_own_fault,
             losses.value_tier,
             {{ is_loss }} as is_loss,
-            turnover.turnover_cents,
+            losses.turnover_cents,
             coalesce(categories.category, 'not known') as category,
             cast({{ dbt.date_trunc('month', 'losses.' ~ on_date) }} as date) as month
         from losses
-        inner join turnover
-            on
-                losses.customer_key = turnover.customer_key
-                and losses.lost_on = turnover.lost_on
         left join categories
             on
                 losses.customer_key = categories.customer_key

@@ -7,7 +7,7 @@ select
     timeline.not_lapsed_because,
     timeline.valid_from as state_since,
     rhythm.last_purchase_date,
-    rhythm.days_since_last_purchase,
+    {{ dbt.datediff("rhythm.last_purchase_date", as_of(), "day") }} as days_since_last_purchase,
     rhythm.n_purchases,
     {{ days_after('rhythm.last_purchase_date', 'cast(round(rhythm.expected_days) as integer)') }}
         as expected_next_purchase_date,

@@ -1,0 +1,11 @@
+-- Customers since the last build: new, corrected, taken out at the source, or known only since.
+with source as (
+    select * from {{ source('raw', 'customers') }}
+)
+
+select customer_key
+from source
+where
+    {{ is_new('snapshot_id') }}
+    or {{ is_known_since('registered_at') }}
+    or {{ is_known_since('deleted_at') }}

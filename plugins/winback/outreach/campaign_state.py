@@ -1,0 +1,128 @@
+"""Whether a campaign may send: running, paused, stopped or cancelled; and where it stands.
+
+A worker looks before every request, so a change works within one batch. Each message's own state is
+the affair of `ledger.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import psycopg
+from psycopg.rows import class_row
+
+from winback.outreach import ledger
+from winback.outreach.decisions import Decision, NotDecided, keep
+
+RESUME = "./winback outreach resume"
+
+
+@dataclass(frozen=True)
+class CampaignStatus:
+    """Where a campaign stands.
+
+    Attributes:
+        campaign_id: Its name.
+        state: `running`, `paused`, `stopped` (by a program, until a person resumes) or `cancelled`.
+        state_reason: Why it does not run.
+        updated_at: When its state or its file changed last.
+        decided_by: The person whose decision is the newest, if anybody decided.
+        counts: How many messages are in each state of the ledger.
+    """
+
+    campaign_id: str
+    state: str
+    state_reason: str | None
+    updated_at: datetime
+    decided_by: str | None
+    counts: dict[str, int]
+
+
+def read_campaign_states(connection: psycopg.Connection) -> list[CampaignStatus]:
+    """Every campaign that ever selected, by name."""
+    with connection.cursor(row_factory=class_row(CampaignStatus)) as cursor:
+        return cursor.execute(
+            "select c.campaign_id, c.state, c.state_reason, c.updated_at,"
+            "  (select d.decided_by from ops.outreach_decision as d"
+            "   where d.campaign_id = c.campaign_id and d.message_id is null"
+            "   order by d.decision_id desc limit 1) as decided_by,"
+            "  coalesce((select jsonb_object_agg(state, n) from ("
+            "    select o.state, count(*) as n from ops.outreach as o"
+            "    where o.campaign_id = c.campaign_id group by o.state) as counted), '{}') as counts"
+            " from ops.campaign as c order by c.campaign_id"
+        ).fetchall()
+
+
+def is_running(connection: psycopg.Connection, campaign: str) -> bool:
+    """Whether nobody paused or stopped the campaign; one that never selected is not running."""
+    row = connection.execute(
+        "select state from ops.campaign where campaign_id = %s", (campaign,)
+    ).fetchone()
+    return row is not None and row[0] == "running"
+
+
+def stop(connection: psycopg.Connection, campaign: str, reason: str) -> None:
+    """Stops a campaign until a person resumes it; a cancelled one stays cancelled."""
+    connection.execute(
+        "update ops.campaign set state = 'stopped', state_reason = %s, updated_at = now()"
+        " where campaign_id = %s and state <> 'cancelled'",
+        (reason, campaign),
+    )
+
+
+def decide(connection: psycopg.Connection, campaign: str, decision: Decision) -> int:
+    """Pauses, resumes or cancels a campaign; the caller commits.
+
+    Args:
+        connection: As the sender.
+        campaign: Its name.
+        decision: `pause`, `resume` or `cancel`.
+
+    Returns:
+        How many messages wait to be sent, or, after `cancel`, were cancelled.
+
+    Raises:
+        NotDecided: There is no such campaign, or it is in that state already.
+    """
+    old = _locked_state(connection, campaign)
+    if old == "cancelled":
+        raise NotDecided(
+            f"campaign {campaign} is cancelled for good: give its file another name to begin anew"
+        )
+    if decision.word == "resume" and old == "running":
+        raise NotDecided(f"campaign {campaign} is running already")
+    if decision.word == "pause" and old != "running":
+        raise NotDecided(
+            f"campaign {campaign} is {old} already: nothing is sent until {RESUME} {campaign}"
+        )
+    new = {"pause": "paused", "resume": "running", "cancel": "cancelled"}[decision.word]
+    connection.execute(
+        "update ops.campaign set state = %s, state_reason = %s, updated_at = now()"
+        " where campaign_id = %s",
+        (new, None if new == "running" else decision.reason.strip(), campaign),
+    )
+    keep(connection, decision, campaign)
+    if new == "cancelled":
+        return ledger.cancel_rest_of_cancelled_campaigns(connection)
+    [(n_waiting,)] = connection.execute(
+        "select count(*) from ops.outreach"
+        " where campaign_id = %s and state in ('planned', 'claimed')",
+        (campaign,),
+    ).fetchall()
+    return int(n_waiting)
+
+
+def _locked_state(connection: psycopg.Connection, campaign: str) -> str:
+    row = connection.execute(
+        "select state from ops.campaign where campaign_id = %s for no key update", (campaign,)
+    ).fetchone()
+    if row is not None:
+        return str(row[0])
+    names = [
+        name for (name,) in connection.execute("select campaign_id from ops.campaign order by 1")
+    ]
+    known = f"the campaigns are {', '.join(names)}" if names else "no campaign has selected yet"
+    raise NotDecided(
+        f"there is no campaign {campaign!r}: {known} (a file counts from its first selection on)"
+    )

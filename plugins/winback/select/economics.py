@@ -1,0 +1,208 @@
+"""The rule CRC / CLV < 1: whether a measure is worth it, for each customer and on the whole.
+
+The formula is the SQL function `ops.recovery_economics`; here it is asked about everybody of a
+selection, and its answers are kept. Which lift it counts with is `lift.py`; the temporary table
+`judged`, which it adds reasons to, is made in `selection.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+
+from winback.select.campaigns import Campaign
+from winback.select.lift import Lift, lift_of
+
+log = logging.getLogger(__name__)
+
+_WORK_OUT = """
+create temporary table worked_out on commit drop as
+select
+    judged.customer_key,
+    scores.probability_60_days as p_holdout,
+    scores.value_if_returned_cents as clv_cents,
+    economics.*,
+    must_win.customer_key is not null as is_must_win
+from judged
+-- the date again: the next day's models may have replaced these meanwhile
+left join marts.fct_customer_values as scores
+    on scores.customer_key = judged.customer_key and scores.as_of = %(as_of)s
+left join (
+    select distinct customer_key from marts.fct_customer_rules
+    where kind = 'must_win' and as_of = %(as_of)s
+) as must_win on must_win.customer_key = judged.customer_key
+cross join lateral ops.recovery_economics(
+    scores.probability_60_days, scores.value_if_returned_cents,
+    %(lift_pct)s, %(contact_cents)s::numeric, %(offer_cents)s::numeric
+) as economics
+"""
+
+# who must be won back is kept, and the verdict says at what price
+_EXCLUDE_WHO_COSTS_MORE = """
+update judged set
+    is_eligible = is_eligible and is_must_win,
+    reasons = case
+        when is_must_win then reasons else reasons || array['costs_more_than_it_returns']
+    end,
+    evidence = coalesce(evidence, '{}') || jsonb_build_object('economics', jsonb_build_object(
+        'finding', finding, 'contact_cents', %(contact_cents)s::numeric,
+        'offer_cents', %(offer_cents)s::numeric, 'lift_pct', %(lift_pct)s,
+        'lift_from', %(lift_from)s::text, 'p_holdout', p_holdout, 'p_treated', p_treated,
+        'crc_cents', crc_cents, 'clv_cents', clv_cents, 'ratio', ratio, 'is_must_win', is_must_win
+    ))
+from worked_out
+where worked_out.customer_key = judged.customer_key
+    and finding in ('costs_more', 'nobody_more_returns', 'no_value')
+"""
+
+_SUM_UP = """
+select
+    count(*) filter (where finding <> 'no_score'),
+    count(*) filter (where finding = 'no_score'),
+    coalesce(sum(cost_cents), 0),
+    coalesce(sum(worth_cents), 0)
+from worked_out
+inner join judged using (customer_key)
+where not is_must_win and (is_eligible or reasons = array['costs_more_than_it_returns'])
+"""
+
+# a person who let it go on after a stop for the same file and source of the lift has decided
+_WAS_OVERRULED = """
+select campaign.state = 'running' and exists (
+    select 1 from ops.economics_run as earlier
+    where earlier.campaign_id = campaign.campaign_id
+        and earlier.has_stopped
+        and earlier.definition = campaign.definition
+        and earlier.lift_from = %(lift_from)s
+)
+from ops.campaign as campaign
+where campaign.campaign_id = %(campaign)s
+"""
+
+_STOP = """
+update ops.campaign set state = 'stopped', state_reason = %(reason)s, updated_at = now()
+where campaign_id = %(campaign)s and state = 'running'
+"""
+
+_EXCLUDE_ALL = """
+update judged set is_eligible = false,
+    reasons = reasons || array['campaign_costs_more_than_it_returns'],
+    evidence = coalesce(evidence, '{}') || jsonb_build_object('campaign', jsonb_build_object(
+        'cost_cents', %(cost_cents)s, 'worth_cents', %(worth_cents)s
+    ))
+where is_eligible
+"""
+
+_KEEP_RUN = """
+insert into ops.economics_run
+    (campaign_id, snapshot_id, as_of, definition, contact_cents, offer_cents, lift_pct, lift_from,
+     lift_because, n_judged, n_not_judged, cost_cents, worth_cents, is_worth_it, is_overruled,
+     has_stopped)
+select campaign_id, %(snapshot)s, %(as_of)s, definition, %(contact_cents)s::numeric,
+    %(offer_cents)s::numeric, %(lift_pct)s, %(lift_from)s, %(lift_because)s, %(n_judged)s,
+    %(n_not_judged)s, %(cost_cents)s, %(worth_cents)s, %(is_worth_it)s, %(is_overruled)s,
+    %(has_stopped)s
+from ops.campaign
+where campaign_id = %(campaign)s
+returning economics_run_id
+"""
+
+_KEEP = """
+insert into ops.economics
+    (customer_key, economics_run_id, p_holdout, p_treated, clv_cents, cost_cents, worth_cents,
+     profit_cents, crc_cents, ratio, finding, is_must_win)
+select customer_key, %(run)s, p_holdout, p_treated, clv_cents, cost_cents, worth_cents,
+    profit_cents, crc_cents, ratio, finding, is_must_win
+from worked_out
+"""
+
+
+def judge_customers(
+    connection: psycopg.Connection, campaign: Campaign, values: dict[str, Any]
+) -> dict[str, Any]:
+    """Excludes from `judged` whoever costs more than they return, with the parts as evidence.
+
+    Whoever has no score (before the first training, or new since) can not be judged and stays.
+
+    Args:
+        connection: As the sender, in the transaction of the selection.
+        campaign: The campaign, whose costs count.
+        values: Parameters of the selection's statements.
+
+    Returns:
+        What was counted with, for `judge_campaign`.
+    """
+    lift: Lift = lift_of(connection, campaign, values["as_of"])
+    terms = {
+        "campaign": campaign.name,
+        "snapshot": values["snapshot"],
+        "as_of": values["as_of"],
+        "contact_cents": Decimal(str(campaign.costs.contact_cents)),
+        "offer_cents": Decimal(str(campaign.costs.offer_cents)),
+        "lift_pct": lift.pct,
+        "lift_from": lift.source,
+        "lift_because": lift.because,
+    }
+    connection.execute(_WORK_OUT, terms)
+    connection.execute("analyze worked_out")
+    connection.execute(_EXCLUDE_WHO_COSTS_MORE, terms)
+    return terms
+
+
+def judge_campaign(connection: psycopg.Connection, terms: dict[str, Any]) -> None:
+    """Stops the campaign when all of it is expected to cost no less than to return; keeps it all.
+
+    The sums are over those of the audience, drawn before or not, whom nothing but this rule speaks
+    against; those who must be won back are decided already.
+    Nobody is selected for a campaign that is not worth it, until its file changes, or a person who
+    knows the reason sets it running again.
+
+    Args:
+        connection: As the sender, in the transaction of the selection.
+        terms: From `judge_customers`; `judged` must hold every other reason by now.
+    """
+    row = connection.execute(_SUM_UP).fetchone()
+    assert row is not None
+    n_judged, n_not_judged, cost, worth = row
+    is_worth_it = worth > cost if n_judged else None
+    terms |= {
+        "n_judged": n_judged, "n_not_judged": n_not_judged, "cost_cents": cost,
+        "worth_cents": worth, "is_worth_it": is_worth_it, "is_overruled": False,
+        "has_stopped": False,
+    }  # fmt: skip
+    if is_worth_it is False:
+        _stop(connection, terms)
+    kept = connection.execute(_KEEP_RUN, terms).fetchone()
+    assert kept is not None
+    connection.execute(_KEEP, {"run": kept[0]})
+
+
+def _stop(connection: psycopg.Connection, terms: dict[str, Any]) -> None:
+    name, reason = terms["campaign"], _reason(connection, terms)
+    if connection.execute(_WAS_OVERRULED, terms).fetchone() == (True,):
+        terms["is_overruled"] = True
+        log.warning("campaign %s goes on, as a person decided: %s", name, reason)
+        return
+    stopped = connection.execute(_STOP, terms | {"reason": reason})
+    terms["has_stopped"] = stopped.rowcount == 1
+    connection.execute(_EXCLUDE_ALL, terms)
+    log.warning(
+        "campaign %s selects nobody: %s; change its costs, offer or audience, or let it run all the"
+        " same: ./winback outreach resume %s",
+        name, reason, name,
+    )  # fmt: skip
+
+
+def _reason(connection: psycopg.Connection, terms: dict[str, Any]) -> str:
+    # one warehouse holds one currency
+    found = connection.execute("select currency from raw.orders limit 1").fetchone()
+    currency = found[0] if found else ""
+    return (
+        f"it costs more than it returns: expected are {terms['cost_cents'] / 100:,.2f} {currency}"
+        f" of costs and {terms['worth_cents'] / 100:,.2f} {currency} of margin from"
+        f" {terms['n_judged']:,} people, at a lift of {terms['lift_pct'].normalize():f} %"
+        f" ({terms['lift_from']})"
+    )

@@ -1,0 +1,64 @@
+"""What the fault tests share: planned messages, a provider that counts, how often to strike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import SandboxFactory, Warehouse, WarehouseFactory
+from tests.faults.planned import Planned
+from tests.mail_flow import QUIET, serve_web_app
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long-faults", action="store_true", help="strike each fault fifty times, send 100,000"
+    )
+
+
+@pytest.fixture(scope="session")
+def is_long(request: pytest.FixtureRequest) -> bool:
+    """Whether there is time."""
+    return bool(request.config.getoption("--long-faults", default=False))
+
+
+@pytest.fixture(scope="session")
+def n_strikes(is_long: bool) -> int:
+    """How often each fault strikes."""
+    return 50 if is_long else 3
+
+
+def configure(warehouse: Warehouse, sandbox_url: str, api_key: str, web_url: str, key: str) -> None:
+    """Settings under which a plan can be sent to a sandbox."""
+    warehouse.configure(
+        replay=True,
+        sendgrid_url=sandbox_url,
+        sendgrid_api_key=api_key,
+        sendgrid_webhook_key=key,
+        public_url=web_url,
+        send_timeout_seconds=20,
+        sender_name="Example Shop",
+        sender_email="shop@example.com",
+        sender_postal_address="1 Example Street",
+    )
+
+
+@pytest.fixture(scope="module")
+def provided(
+    warehouse_factory: WarehouseFactory, sandbox_factory: SandboxFactory
+) -> Iterator[Planned]:
+    with (
+        warehouse_factory("faults") as warehouse,
+        serve_web_app() as web_url,
+        sandbox_factory(f"{web_url}/winback/webhook", *QUIET) as sandbox,
+    ):
+        configure(warehouse, sandbox.url, sandbox.api_key, web_url, sandbox.public_key)
+        yield Planned(warehouse, sandbox, web_url, 0)
+
+
+@pytest.fixture
+def flow(provided: Planned) -> Iterator[Planned]:
+    yield provided
+    provided.sandbox.wait_for_events()
+    assert provided.sandbox.counts()["max_per_key"] <= 1

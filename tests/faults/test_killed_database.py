@@ -1,0 +1,129 @@
+"""PostgreSQL killed in the midst of sending, and started again: what was committed stands."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import OWNER, TEMPLATE, SandboxFactory, Warehouse, _make_template
+from tests.faults.conftest import configure
+from tests.faults.planned import Planned, worker
+from tests.mail_flow import QUIET, send, serve_web_app
+from winback.record.events import record
+from winback.server import postgres_server as postgres
+from winback.server.postgres_server import PostgresServer
+
+pytestmark = pytest.mark.timeout(1800)
+BATCH = 2
+# step: what the batch at hand is after the restart, whether it goes to the provider, whether it is
+# unknown in the end
+STEPS = {
+    "before_claim": ("planned", False),
+    "after_claim": ("claimed", False),
+    "before_dispatch_commit": ("claimed", False),
+    # the worker sends without asking the database again
+    "after_dispatch_commit": ("dispatching", True),
+    "after_response": ("dispatching", True),
+    "before_outcome_commit": ("dispatching", True),
+    "after_outcome_commit": ("accepted", True),
+}
+
+
+@dataclass
+class OwnServer:
+    """A server of this module's own, on one port, durable."""
+
+    folder: Path
+    server: PostgresServer
+
+    def strike(self, signum: int) -> None:
+        """Ends it at once: SIGKILL, or SIGQUIT, PostgreSQL's own immediate shutdown."""
+        backends = psutil.Process(self.server.process.pid).children(recursive=True)
+        assert backends
+        self.server.process.send_signal(signum)
+        code = self.server.process.wait(30)
+        # on SIGQUIT the postmaster still says good-bye by itself
+        assert code == (-signal.SIGKILL if signum == signal.SIGKILL else 0)
+        # each notices by itself, and until then would still commit what it is told
+        assert psutil.wait_procs(backends, timeout=30)[1] == []
+
+    def start_again(self) -> None:
+        """Starts it on the same data and port; it recovers by itself."""
+        self.server = postgres.start(self.folder, port=self.server.port)
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
+    folder = tmp_path_factory.mktemp("killed") / "cluster"
+    made = OwnServer(folder, postgres.start(folder, port=0))
+    try:
+        _make_template(made.server)
+        yield made
+    finally:
+        made.server.remove()
+
+
+@pytest.fixture
+def flow(
+    own: OwnServer, sandbox_factory: SandboxFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Planned]:
+    url = own.server.url(TEMPLATE, OWNER, OWNER)
+    monkeypatch.setenv("AIRFLOW_CONN_WINBACK_WAREHOUSE", url)
+    warehouse = Warehouse(url, own.server.url, tmp_path / "data", monkeypatch)
+    warehouse.configure(
+        key="test key", home=tmp_path, data=warehouse.data, business_timezone="UTC",
+        send_batch_size=BATCH,
+    )  # fmt: skip
+    with (
+        serve_web_app() as web_url,
+        sandbox_factory(f"{web_url}/winback/webhook", *QUIET) as sandbox,
+    ):
+        configure(warehouse, sandbox.url, sandbox.api_key, web_url, sandbox.public_key)
+        yield Planned(warehouse, sandbox, web_url, 0)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_the_database_dies_at_a_step(
+    flow: Planned, own: OwnServer, step: str, is_long: bool
+) -> None:
+    for signum in [signal.SIGKILL, signal.SIGQUIT] * 5 if is_long else [signal.SIGKILL]:
+        strike(flow, own, step, signum)
+
+
+def test_the_database_is_shut_down_at_once(flow: Planned, own: OwnServer) -> None:
+    strike(flow, own, "after_response", signal.SIGQUIT)
+
+
+def strike(flow: Planned, own: OwnServer, step: str, signum: int) -> None:
+    state, is_sent = STEPS[step]
+    n = 10
+    flow.plan(n)
+    before = flow.sandbox.counts()["accepted"]
+    with worker(flow, f"--stop-at={step}", "--hit=2") as victim:
+        victim.wait_until_it_stops()
+        own.strike(signum)
+        victim.go_on()
+        # it can neither go on nor make anything worse
+        assert victim.process.wait(60) == 1
+    own.start_again()
+    states = flow.states()
+    assert states["accepted"] == (2 * BATCH if state == "accepted" else BATCH)
+    if state != "accepted":
+        assert states[state] >= BATCH
+    assert flow.sandbox.counts()["accepted"] - before == BATCH + (BATCH if is_sent else 0)
+    flow.end_leases()
+    send(flow)
+    n_unknown = BATCH if state == "dispatching" else 0
+    assert flow.states()["accepted"] == n - n_unknown
+    assert flow.states()["unknown"] == n_unknown
+    assert send(flow) == {}
+    flow.check_nothing_is_lost_or_doubled(n)
+    flow.sandbox.wait_for_events()
+    record()
+    assert flow.states() == {"delivered": n}
+    flow.check_nothing_is_lost_or_doubled(n)

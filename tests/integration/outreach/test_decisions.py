@@ -1,0 +1,431 @@
+"""What people decide: holding and cancelling a campaign, and settling unknown messages."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from airflow.api_fastapi.core_api.security import get_user
+from fastapi.testclient import TestClient
+
+from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, configure, event, n_planned, send
+from winback import __main__ as command
+from winback.errors import DispatchRefused
+from winback.kpi.snapshot import write_snapshots
+from winback.outreach import campaign_state, ledger
+from winback.outreach.decisions import Decision, NotDecided
+from winback.outreach.lists import write_list
+from winback.outreach.unknown_messages import abandon, read_unknown, resend
+from winback.record.events import record
+from winback.record.unsubscribe import unsubscribe
+from winback.settings import settings
+from winback.terminal import user_name
+from winback.warehouse import connection as warehouse
+from winback.web.app import create_app
+from winback.web.dashboard import N_UNKNOWN_SHOWN
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def call(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Call:
+    """Runs `./winback outreach …`; gives exit code, output and error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["winback", "outreach", *map(str, arguments)])
+        capsys.readouterr()
+        code = command.main()
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def decide(word: Any, reason: str = "because") -> int:
+    with warehouse.connect("sender") as connection:
+        return campaign_state.decide(connection, CAMPAIGN, Decision(word, reason, "ann"))
+
+
+def decisions(flow: MailFlow) -> list[tuple[Any, ...]]:
+    return flow.warehouse.execute(
+        "select decision, campaign_id, message_id, resent_as, reason, decided_by,"
+        " decided_at > now() - interval '1 minute' from ops.outreach_decision order by decision_id"
+    )
+
+
+def make_unknown(flow: MailFlow, monkeypatch: pytest.MonkeyPatch, mode: str) -> tuple[int, UUID]:
+    """Sends all, one message without an answer; how many were planned, and which it was."""
+    n = n_planned(flow)
+    configure(flow, monkeypatch, send_batch_size=1)
+    flow.sandbox.fault(mode)
+    with pytest.raises(DispatchRefused, match="are unknown"):
+        send(flow)
+    configure(flow, monkeypatch, send_batch_size=1000)
+    assert send(flow)["accepted"] == n - 1
+    assert flow.states() == {"accepted": n - 1, "unknown": 1}
+    return n, flow.message("state = 'unknown'")[0]
+
+
+def order(word: Any, *message_ids: UUID) -> Any:
+    act = resend if word == "resend" else abandon
+    with warehouse.connect("sender") as connection:
+        return act(connection, message_ids, Decision(word, "because", "ann"))
+
+
+# Campaigns
+
+
+def test_a_paused_campaign_sends_nothing_until_it_is_resumed(flow: MailFlow, call: Call) -> None:
+    n, before = n_planned(flow), flow.sandbox.counts()["requests"]
+    code, out, _ = call("pause", CAMPAIGN, "--reason", "wrong price")
+    assert (code, f"{n} messages wait" in out) == (0, True)
+    assert send(flow) == {}
+    assert (flow.sandbox.counts()["requests"], n_planned(flow)) == (before, n)
+    _, out, _ = call("status")
+    assert "paused" in out
+    assert "wrong price" in out
+    assert f"{n} planned" in out
+    code, out, _ = call("resume", CAMPAIGN, "--reason", "price mended")
+    assert (code, f"{n} messages go out" in out) == (0, True)
+    assert send(flow)["accepted"] == n
+    [line] = [each for each in call("status")[1].splitlines() if CAMPAIGN in each]
+    assert "running" in line
+    assert "wrong price" not in line
+    assert decisions(flow) == [
+        ("pause", CAMPAIGN, None, None, "wrong price", user_name(), True),
+        ("resume", CAMPAIGN, None, None, "price mended", user_name(), True),
+    ]
+
+
+def test_a_cancelled_campaign_is_over_for_living_workers_too(flow: MailFlow, call: Call) -> None:
+    n, before = n_planned(flow), flow.sandbox.counts()["requests"]
+    [key] = {flow.message()[0]}
+    config = settings()
+    with warehouse.connect("sender") as connection:
+        claims = ledger.claim(connection, CAMPAIGN, "alive", config)
+        under_way = ledger.mark_dispatching(connection, claims[:1], config)
+    assert flow.states() == {"claimed": n - 1, "dispatching": 1}
+    code, out, _ = call("cancel", CAMPAIGN, "--reason", "the offer ended")
+    assert (code, f"{n - 1} messages that were not sent" in out) == (0, True)
+    assert flow.states() == {"cancelled": n - 1, "dispatching": 1}
+    assert flow.reasons()["campaign_cancelled"] == n - 1
+    with warehouse.connect("sender") as connection:
+        assert ledger.hold(connection, claims) == []
+        assert ledger.mark_dispatching(connection, claims, config) == []
+        ledger.release(connection, claims)
+        # the request under way met a rate limit
+        ledger.back_to_planned(connection, under_way, "the mail API's rate limit")
+        campaign_state.stop(connection, CAMPAIGN, "HTTP 401")
+    assert flow.states() == {"cancelled": n - 1, "planned": 1}
+    assert send(flow) == {}
+    assert flow.states() == {"cancelled": n}
+    assert flow.sandbox.counts()["requests"] == before
+    assert flow.warehouse.execute("select state, state_reason from ops.campaign") == [
+        ("cancelled", "the offer ended")
+    ]
+    assert flow.warehouse.execute(
+        "select count(*) from ops.outreach where message_id = %s", (key,)
+    ) == [(1,)]
+
+
+def test_what_a_later_selection_plans_for_a_cancelled_campaign_is_cancelled_by_record(
+    flow: MailFlow,
+) -> None:
+    n = n_planned(flow)
+    decide("cancel")
+    flow.warehouse.execute(
+        "insert into ops.outreach (campaign_id, lapse_id, step, channel, customer_key,"
+        " address_hash, snapshot_id, as_of, template) select campaign_id, 'later', step, channel,"
+        " customer_key, 'later', snapshot_id, as_of, template from ops.outreach limit 1"
+    )
+    assert n_planned(flow) == 1
+    record()
+    assert flow.states() == {"cancelled": n + 1}
+
+
+def test_cancelling_has_no_way_back(flow: MailFlow) -> None:
+    decide("cancel")
+    for word in ("resume", "pause", "cancel"):
+        with pytest.raises(NotDecided, match="cancelled for good: give its file another name"):
+            decide(word)
+    with pytest.raises(psycopg.errors.CheckViolation, match="cancelled for good"):
+        flow.warehouse.execute("update ops.campaign set state = 'running'")
+    assert len(decisions(flow)) == 1
+
+
+def test_a_decision_that_changes_nothing_or_says_nothing_is_refused(
+    flow: MailFlow, call: Call
+) -> None:
+    code, _, err = call("pause", "welcome", "--reason", "x")
+    assert code == 1
+    assert "there is no campaign 'welcome': the campaigns are welcome_back" in err
+    with pytest.raises(NotDecided, match="running already"):
+        decide("resume")
+    decide("pause")
+    with pytest.raises(NotDecided, match=r"paused already: nothing is sent until \./winback out"):
+        decide("pause")
+    with pytest.raises(NotDecided, match='--reason "…" why you cancel'):
+        decide("cancel", "  ")
+    assert [each[0] for each in decisions(flow)] == ["pause"]
+    flow.warehouse.execute("truncate ops.outreach_decision, ops.outreach, ops.assignment,"
+                           " ops.campaign, ops.event")  # fmt: skip
+    with pytest.raises(NotDecided, match="no campaign has selected yet"):
+        decide("pause")
+
+
+# Unknown messages
+
+
+def test_unknown_messages_are_listed_without_anything_personal(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch, call: Call
+) -> None:
+    assert "no message is unknown" in call("unknown")[1]
+    _, message_id = make_unknown(flow, monkeypatch, "error_500")
+    _, out, _ = call("unknown")
+    [line] = [each for each in out.splitlines() if str(message_id) in each]
+    for part in (CAMPAIGN, "email", "0.0", "HTTP 500", "its event"):
+        assert part in line
+    assert "1 unknown, 0 of them waiting for a person" in out
+    flow.warehouse.execute("update ops.outreach set dispatching_at = now() - interval '24 hours'")
+    _, out, _ = call("unknown")
+    assert "24.0" in out
+    assert "1 unknown, 1 of them waiting for a person" in out
+    [(customer, email)] = flow.warehouse.execute(
+        "select customer_key, email from pii.customers join ops.outreach using (customer_key)"
+        " where message_id = %s",
+        (message_id,),
+    )
+    assert customer not in out
+    assert email not in out
+
+
+def test_a_resend_is_a_new_row_and_is_recorded_and_sent_once(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch, call: Call
+) -> None:
+    n, old = make_unknown(flow, monkeypatch, "error_500")
+    before = flow.sandbox.counts()["accepted"]
+    code, out, _ = call("resend", old, "--reason", "they say they took nothing")
+    assert (code, f"{old} is abandoned and planned anew as" in out) == (0, True)
+    assert flow.states() == {"accepted": n - 1, "abandoned": 1, "planned": 1}
+    new = flow.message("state = 'planned'")[0]
+    assert decisions(flow) == [
+        ("resend", CAMPAIGN, old, new, "they say they took nothing", user_name(), True)
+    ]
+    assert send(flow) == {"accepted": 1, "cancelled": 0}
+    assert flow.sandbox.wait_for_events()["accepted"] - before == 1
+    record()
+    assert flow.states() == {"delivered": n, "abandoned": 1}
+    assert send(flow) == {}
+    # marketing's list names the person once
+    path, n_people = write_list(settings().home / "lists", CAMPAIGN, AS_OF)
+    assert n_people == n
+    assert "abandoned" not in Path(path).read_text()
+
+
+def test_a_resend_waits_when_the_first_turns_up(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n, old = make_unknown(flow, monkeypatch, "error_500_after_accept")
+    before = flow.sandbox.wait_for_events()["accepted"]
+    new = order("resend", old)[old]
+    record()
+    assert flow.message(f"message_id = '{old}' and state = 'delivered'")
+    assert send(flow) == {"cancelled": 1}
+    assert flow.message(f"message_id = '{new}' and reason = 'first_one_arrived'")
+    assert flow.sandbox.counts()["accepted"] == before
+    assert flow.states() == {"delivered": n, "cancelled": 1}
+
+
+def test_that_the_first_is_on_its_way_is_enough_to_hold_back_the_second(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, old = make_unknown(flow, monkeypatch, "error_500")
+    order("resend", old)
+    flow.post([event("processed", old)])
+    record()
+    assert flow.states()["abandoned"] == 1
+    assert send(flow) == {"cancelled": 1}
+    # dropped without a word about the recipient: it never went out, so another resend may
+    flow.post([event("dropped", old, reason="quota exceeded")])
+    record()
+    assert flow.states()["dropped"] == 1
+
+
+def test_an_event_that_comes_after_both_were_sent_settles_each(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n, old = make_unknown(flow, monkeypatch, "error_500_after_accept")
+    new = order("resend", old)[old]
+    flow.sandbox.wait_for_events()
+    assert send(flow)["accepted"] == 1
+    flow.sandbox.wait_for_events()
+    record()
+    # the one exception to at most once: a person ordered it
+    assert flow.states() == {"delivered": n + 1}
+    assert {old, new} == {
+        message_id
+        for (message_id,) in flow.warehouse.execute(
+            "select message_id from ops.outreach where customer_key ="
+            " (select customer_key from ops.outreach where message_id = %s)",
+            (old,),
+        )
+    }
+
+
+def test_an_objection_stops_a_resend(flow: MailFlow, monkeypatch: pytest.MonkeyPatch) -> None:
+    n, old = make_unknown(flow, monkeypatch, "error_500")
+    before = flow.sandbox.counts()["accepted"]
+    order("resend", old)
+    # known to the last check alone
+    flow.warehouse.execute(
+        "insert into ops.suppression (address_hash, scope, reason)"
+        " select address_hash, 'address', 'objection' from ops.outreach where message_id = %s",
+        (old,),
+    )
+    assert send(flow) == {"cancelled": 1}
+    assert flow.reasons()["suppressed"] == 1
+    assert flow.sandbox.counts()["accepted"] == before
+    assert flow.states() == {"accepted": n - 1, "abandoned": 1, "cancelled": 1}
+
+
+def test_an_unsubscription_by_the_first_message_ends_the_second_at_once(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, old = make_unknown(flow, monkeypatch, "error_500_after_accept")
+    order("resend", old)
+    assert unsubscribe(old)
+    assert flow.states()["planned"] == 0
+    assert flow.reasons()["suppressed"] == 1
+
+
+def test_only_unknown_messages_are_decided_about_all_or_none(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, old = make_unknown(flow, monkeypatch, "error_500")
+    sent, states = flow.message("state = 'accepted'")[0], flow.states()
+    for word in ("resend", "abandon"):
+        with pytest.raises(NotDecided, match="is accepted, and only an unknown one"):
+            order(word, old, sent)
+        with pytest.raises(NotDecided, match="there is no message"):
+            order(word, old, uuid4())
+    assert (flow.states(), decisions(flow)) == (states, [])
+    order("resend", old, old)
+    for word in ("resend", "abandon"):
+        with pytest.raises(NotDecided, match="is abandoned, and only an unknown one"):
+            order(word, old)
+    assert len(decisions(flow)) == 1
+
+
+def test_nothing_is_resent_for_a_cancelled_campaign(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, old = make_unknown(flow, monkeypatch, "error_500")
+    decide("cancel")
+    with pytest.raises(NotDecided, match="abandon its messages"):
+        order("resend", old)
+    order("abandon", old)
+    assert flow.states()["abandoned"] == 1
+
+
+@pytest.mark.parametrize(
+    ("word", "state"), [("delivered", "delivered"), ("bounce", "bounced"), ("dropped", "dropped")]
+)
+def test_an_abandoned_message_is_not_sent_and_a_late_event_is_believed(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch, call: Call, word: str, state: str
+) -> None:
+    n, old = make_unknown(flow, monkeypatch, "error_500")
+    code, out, _ = call("abandon", old, "--reason", "too late now")
+    assert (code, "1 messages are abandoned" in out) == (0, True)
+    assert send(flow) == {}
+    assert flow.states() == {"accepted": n - 1, "abandoned": 1}
+    assert decisions(flow) == [("abandon", CAMPAIGN, old, None, "too late now", user_name(), True)]
+    with warehouse.connect("webhook") as connection:
+        assert read_unknown(connection) == []
+    flow.post([event(word, old, status="5.1.1")])
+    record()
+    assert flow.states()[state] >= 1
+    assert flow.states()["abandoned"] == 0
+
+
+def test_what_was_given_up_counts_as_contact_once_it_proves_taken(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, old = make_unknown(flow, monkeypatch, "error_500")
+    order("abandon", old)
+
+    def reasons() -> list[str]:
+        [(found,)] = flow.warehouse.execute(
+            "select verdict.reasons from ops.outreach as o, ops.eligibility("
+            " array[o.customer_key], array['2025-01-01'::timestamptz], 'another', 'email', %s,"
+            " now(), 1200, 14) as verdict where o.message_id = %s",
+            (AS_OF, old),
+        )
+        return list(found)
+
+    assert "contacted_by_another_campaign" not in reasons()
+    flow.post([event("processed", old)])
+    record()
+    assert "contacted_by_another_campaign" in reasons()
+
+
+def test_what_a_dead_worker_was_sending_can_be_decided_about_at_once(flow: MailFlow) -> None:
+    config = settings()
+    with warehouse.connect("sender") as connection:
+        claims = ledger.claim(connection, CAMPAIGN, "dead", config)
+        ledger.mark_dispatching(connection, claims, config)
+    with pytest.raises(NotDecided, match="is dispatching"):
+        order("abandon", claims[0].message_id)
+    flow.end_leases()
+    order("abandon", claims[0].message_id)
+    assert flow.states() == {"abandoned": 1, "unknown": len(claims) - 1}
+
+
+def test_a_list_names_each_person_once(flow: MailFlow, monkeypatch: pytest.MonkeyPatch) -> None:
+    n, old = make_unknown(flow, monkeypatch, "error_500")
+    order("resend", old)
+    path, _ = write_list(settings().home / "lists", CAMPAIGN, AS_OF)
+    with Path(path).open(encoding="utf-8-sig", newline="") as file:
+        people = list(csv.reader(file))
+    assert len(people) == n + 1
+
+
+def test_the_tab_counts_and_lists_what_is_unknown(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_snapshots(AS_OF)
+    app = create_app()
+    app.dependency_overrides[get_user] = lambda: None
+    page = TestClient(app)
+    text = page.get("/dashboard").text
+    assert "<b>0</b><span>messages of unknown fate</span>" in text
+    assert "./winback outreach" not in text
+    _, message_id = make_unknown(flow, monkeypatch, "error_500")
+    text = page.get("/dashboard").text
+    assert "<b>1</b><span>messages of unknown fate</span>" in text
+    for part in (str(message_id), "HTTP 500", "its event", "./winback outreach resend ID…",
+                 "./winback outreach abandon ID…"):  # fmt: skip
+        assert part in text
+    flow.warehouse.execute("update ops.outreach set dispatching_at = now() - interval '2 days'")
+    text = page.get("/dashboard").text
+    assert "<b>1</b><span>messages of unknown fate, 1 wait for a person</span>" in text
+    assert "<b>a person</b>" in text
+    # of many the longest open ones, and where to see the others
+    configure(flow, monkeypatch, send_batch_size=1000)
+    flow.restart()
+    flow.sandbox.fault("error_500", requests=10)
+    for _ in range(4):
+        with pytest.raises(DispatchRefused):
+            send(flow)
+    n_unknown = flow.states()["unknown"]
+    assert n_unknown > N_UNKNOWN_SHOWN
+    text = page.get("/dashboard").text
+    assert text.count("its event</td>") == N_UNKNOWN_SHOWN
+    assert f"and {n_unknown - N_UNKNOWN_SHOWN} more" in text
