@@ -15,10 +15,12 @@ from tests.conftest import PROJECT, Warehouse, WarehouseFactory
 from tests.flow import up_to_gate
 from tests.small_shop import small_shop
 from winback.kpi.snapshot import write_snapshots
+from winback.outreach import ledger
 from winback.privacy.keyed_hash import customer_key
 from winback.select.campaigns import read_campaigns
 from winback.select.lift import Lift, lift_of
 from winback.select.selection import Selected, select
+from winback.settings import settings
 from winback.warehouse import connection
 
 AS_OF = date(2025, 3, 1)
@@ -399,3 +401,23 @@ def test_the_snapshots_of_the_step_kpi_are_understood(shop: Scored) -> None:
     assert shop.lift() == Lift(
         Decimal(150), "measured", "more came back than would have by themselves"
     )
+
+
+def test_what_adds_most_goes_out_first(shop: Scored) -> None:
+    for n in range(10):
+        shop.score(0.05, WORTH + 1000 * n, f"lapsed-{n:02}")
+    shop.select()
+    shop.warehouse.configure(send_batch_size=3)
+    with connection.connect("sender") as opened:
+        claims = ledger.claim(opened, NAME, "a worker", settings())
+    claimed = shop.warehouse.execute(
+        "select message_id from ops.outreach where state = 'claimed'"
+    )
+    assert {c.message_id for c in claims} == {message_id for (message_id,) in claimed}
+    assert shop.warehouse.execute(
+        "select count(*) from ops.outreach as waiting, ops.outreach as taken"
+        " where waiting.state = 'planned' and taken.state = 'claimed'"
+        " and (taken.expected_profit_cents is null"
+        " or waiting.expected_profit_cents > taken.expected_profit_cents)"
+    ) == [(0,)]
+    assert len(claims) == 3

@@ -168,6 +168,19 @@ def test_two_campaigns_do_not_write_to_the_same_person(
     }
 
 
+def test_a_cancelled_campaign_draws_nobody_any_more(warehouse: Warehouse, shop: SmallShop) -> None:
+    snapshot_id, [selected] = up_to_select(AS_OF)
+    assert selected.n_planned > 0
+    warehouse.execute("update ops.campaign set state = 'cancelled'")
+    shop.add("later", 300)
+    shop.write()
+    snapshot_id = up_to_gate(AS_OF)
+    assert select(snapshot_id, AS_OF) == []
+    later = customer_key("shop", "later")
+    query = "select count(*) from ops.assignment where customer_key = %s"
+    assert warehouse.execute(query, (later,)) == [(0,)]
+
+
 def test_nothing_is_selected_from_a_backfill_an_older_date_or_an_ungated_snapshot(
     warehouse: Warehouse, shop: SmallShop
 ) -> None:

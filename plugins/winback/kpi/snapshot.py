@@ -93,14 +93,16 @@ def _days(connection: psycopg.Connection, as_of: date) -> list[date]:
 
 _OUTCOMES = """
 with told as (
+    -- a resend stands for the message that a person gave up; it is cancelled when that one arrives
     select
-        o.campaign_id, o.lapse_id, o.state, o.accepted_at,
-        exists (
+        o.campaign_id, o.lapse_id, min(o.accepted_at) as accepted_at,
+        (array_agg(o.state order by o.state = 'cancelled', o.resend_of is null))[1] as state,
+        bool_or(exists (
             select 1 from ops.suppression as s
             where s.message_id = o.message_id and s.reason = 'unsubscribe'
-        ) as has_unsubscribed
+        )) as has_unsubscribed
     from ops.outreach as o
-    where o.resend_of is null
+    group by o.campaign_id, o.lapse_id
 ),
 
 -- worked out once for each person, not once for each day

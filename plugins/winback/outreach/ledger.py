@@ -48,7 +48,8 @@ def claim(
         "  select message_id from ops.outreach"
         "  where campaign_id = %s"
         "   and (state = 'planned' or state = 'claimed' and lease_until < now())"
-        "  order by planned_at, message_id limit %s for no key update skip locked)"
+        "  order by planned_at, expected_profit_cents desc nulls last, message_id limit %s"
+        "  for no key update skip locked)"
         " returning message_id, fence",
         (worker, config.send_lease_seconds, campaign, config.send_batch_size),
     ).fetchall()

@@ -179,7 +179,7 @@ class Selected:
 
 
 def select(snapshot_id: int, as_of: date) -> list[Selected]:
-    """Selects for every campaign.
+    """Selects for every campaign that was not cancelled.
 
     Args:
         snapshot_id: The snapshot the marts were built from.
@@ -192,7 +192,18 @@ def select(snapshot_id: int, as_of: date) -> list[Selected]:
     config = settings()
     campaigns = read_campaigns(config.campaigns)
     require_fit_to_act(snapshot_id, as_of)
-    selected = [_select(campaign, snapshot_id, as_of, config) for campaign in campaigns]
+    with warehouse.connect("sender") as connection:
+        over = {
+            name
+            for (name,) in connection.execute(
+                "select campaign_id from ops.campaign where state = 'cancelled'"
+            )
+        }
+    selected = [
+        _select(campaign, snapshot_id, as_of, config)
+        for campaign in campaigns
+        if campaign.name not in over
+    ]
     warehouse.analyze("ops.assignment", "ops.outreach", "ops.verdict", "ops.economics")
     return selected
 

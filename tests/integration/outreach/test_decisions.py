@@ -228,6 +228,12 @@ def test_a_resend_is_a_new_row_and_is_recorded_and_sent_once(
     path, n_people = write_list(settings().home / "lists", CAMPAIGN, AS_OF)
     assert n_people == n
     assert "abandoned" not in Path(path).read_text()
+    # and so do the figures
+    write_snapshots(AS_OF)
+    assert flow.warehouse.execute(
+        "select n_accepted, n_delivered from ops.kpi_snapshot where segment = 'all'"
+        " order by revision desc limit 1"
+    ) == [(n, n)]
 
 
 def test_a_resend_waits_when_the_first_turns_up(
