@@ -2,6 +2,8 @@
 -- what came later but `next_purchase_date`. The model behind it: plugins/winback/model/rhythm.py.
 {{ config(**rebuilt_for('int_customers__touched')) }}
 
+{% set by_day = 'partition by customer_key order by purchase_date' %}
+{% set so_far = by_day ~ ' rows unbounded preceding' %}
 with numbered as (
     select
         customer_key,
@@ -10,16 +12,15 @@ with numbered as (
         n_orders,
         quantity,
         amount_cents,
-        cast(row_number() over by_day - 1 as integer) as n_gaps,
-        min(purchase_date) over by_day as first_purchase_date,
-        lag(purchase_date) over by_day as previous_purchase_date,
-        lead(purchase_date) over by_day as next_purchase_date,
-        cast(sum(n_orders) over by_day as bigint) as n_orders_so_far,
-        cast(sum(amount_cents) over by_day as bigint) as turnover_so_far_cents,
+        cast(row_number() over ({{ by_day }}) - 1 as integer) as n_gaps,
+        min(purchase_date) over ({{ so_far }}) as first_purchase_date,
+        lag(purchase_date) over ({{ by_day }}) as previous_purchase_date,
+        lead(purchase_date) over ({{ by_day }}) as next_purchase_date,
+        cast(sum(n_orders) over ({{ so_far }}) as bigint) as n_orders_so_far,
+        cast(sum(amount_cents) over ({{ so_far }}) as bigint) as turnover_so_far_cents,
         ln(cast(nullif(quantity, 0) as {{ dbt.type_float() }})) as log_quantity
     from {{ ref('int_orders__daily') }}
     where {{ is_of('int_customers__touched') }}
-    window by_day as (partition by customer_key order by purchase_date rows unbounded preceding)
 ),
 
 stocked as (
@@ -27,9 +28,7 @@ stocked as (
         *,
         {{ dbt.datediff("previous_purchase_date", "purchase_date", "day") }} as gap_days,
         cast(exp({{ var('quantity_elasticity') }} * coalesce(cast(
-            log_quantity - avg(log_quantity) over (
-                partition by customer_key order by purchase_date rows unbounded preceding
-            ) as decimal(12, 7)
+            log_quantity - avg(log_quantity) over ({{ so_far }}) as decimal(12, 7)
         ), 0)) as decimal(12, 4)) as stock_factor
     from numbered
 ),
@@ -37,18 +36,22 @@ stocked as (
 adjusted as (
     select
         *,
-        cast(gap_days / lag(stock_factor) over (
-            partition by customer_key order by purchase_date
-        ) as decimal(12, 2)) as adjusted_gap_days
+        cast(gap_days / lag(stock_factor) over ({{ by_day }}) as decimal(12, 2))
+            as adjusted_gap_days,
+        -- here and below: converted once, not for each quantile
+        cast(stock_factor as {{ dbt.type_float() }}) as stock
     from stocked
 ),
 
 summed as (
     select
         *,
-        cast(coalesce(sum(adjusted_gap_days) over (
-            partition by customer_key order by purchase_date rows unbounded preceding
-        ), 0) as decimal(14, 2)) as gap_sum_days
+        cast(coalesce(sum(adjusted_gap_days) over ({{ so_far }}), 0) as decimal(14, 2))
+            as gap_sum_days,
+        cast(
+            {{ var('rhythm_rate_days') }} + coalesce(sum(adjusted_gap_days) over ({{ so_far }}), 0)
+            as {{ dbt.type_float() }}
+        ) as pace_days
     from adjusted
 ),
 
@@ -56,17 +59,13 @@ expected as (
     select
         summed.*,
         {% for quantile in ['early', 'expected', 'late'] %}
-            cast(
-                ({{ var('rhythm_rate_days') }} + summed.gap_sum_days) * quantiles.{{ quantile }}
-                * summed.stock_factor as decimal(9, 2)
-            ) as {{ quantile }}_days,
+            cast(summed.pace_days * quantiles.{{ quantile }} * summed.stock as decimal(9, 2))
+                as {{ quantile }}_days,
         {% endfor %}
         cast(
             case
                 when summed.n_gaps = 0 then {{ var('inactive_days') }}
-                else
-                    {{ var('lapse_multiplier') }} * quantiles.late
-                    * ({{ var('rhythm_rate_days') }} + summed.gap_sum_days)
+                else {{ var('lapse_multiplier') }} * quantiles.late * summed.pace_days
             end as decimal(9, 2)
         ) as usual_lapse_days
     from summed
