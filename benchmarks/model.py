@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks import model_value
+from benchmarks import model_stage, model_value
 from benchmarks.measuring import Result
 
 
@@ -14,4 +14,5 @@ def run(scale: float) -> Result:
     """
     result = Result("model")
     model_value.measure(scale, result)
+    model_stage.measure(scale, result)
     return result

@@ -10,6 +10,7 @@ select
     rhythm.last_ordered_at,
     rhythm.n_orders_so_far,
     rhythm.turnover_so_far_cents,
+    rhythm.turnover_year_cents,
     rhythm.gap_days,
     rhythm.n_gaps,
     rhythm.gap_sum_days,

@@ -1,8 +1,9 @@
 -- What a customer's gaps said about the next one at the time of each purchase; nothing here knows
 -- what came later but `next_purchase_date`. The model behind it: plugins/winback/model/rhythm.py.
 {{ config(**rebuilt_for('int_customers__touched')) }}
-
 {% set by_day = 'partition by customer_key order by purchase_date' %}
+{% set previous = 'lag(purchase_date) over (' ~ by_day ~ ')' %}
+{% set last_year = "range between interval '364' day preceding and current row" %}
 {% set so_far = by_day ~ ' rows unbounded preceding' %}
 with numbered as (
     select
@@ -14,10 +15,11 @@ with numbered as (
         amount_cents,
         cast(row_number() over ({{ by_day }}) - 1 as integer) as n_gaps,
         min(purchase_date) over ({{ so_far }}) as first_purchase_date,
-        lag(purchase_date) over ({{ by_day }}) as previous_purchase_date,
+        {{ dbt.datediff(previous, "purchase_date", "day") }} as gap_days,
         lead(purchase_date) over ({{ by_day }}) as next_purchase_date,
         cast(sum(n_orders) over ({{ so_far }}) as bigint) as n_orders_so_far,
         cast(sum(amount_cents) over ({{ so_far }}) as bigint) as turnover_so_far_cents,
+        cast(sum(amount_cents) over ({{ by_day }} {{ last_year }}) as bigint) as turnover_year_cents,
         ln(cast(nullif(quantity, 0) as {{ dbt.type_float() }})) as log_quantity
     from {{ ref('int_orders__daily') }}
     where {{ is_of('int_customers__touched') }}
@@ -26,7 +28,6 @@ with numbered as (
 stocked as (
     select
         *,
-        {{ dbt.datediff("previous_purchase_date", "purchase_date", "day") }} as gap_days,
         cast(exp({{ var('quantity_elasticity') }} * coalesce(cast(
             log_quantity - avg(log_quantity) over ({{ so_far }}) as decimal(12, 7)
         ), 0)) as decimal(12, 4)) as stock_factor
@@ -38,7 +39,6 @@ adjusted as (
         *,
         cast(gap_days / lag(stock_factor) over ({{ by_day }}) as decimal(12, 2))
             as adjusted_gap_days,
-        -- here and below: converted once, not for each quantile
         cast(stock_factor as {{ dbt.type_float() }}) as stock
     from stocked
 ),
@@ -86,6 +86,7 @@ select
     amount_cents,
     n_orders_so_far,
     turnover_so_far_cents,
+    turnover_year_cents,
     gap_days,
     n_gaps,
     gap_sum_days,
