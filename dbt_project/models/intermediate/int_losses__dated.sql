@@ -1,5 +1,5 @@
--- Who was lost when, and when they were back; whoever is angry now counts as being lost. What a loss
--- costs is what the customer paid in the year up to the last purchase.
+-- Who was lost when, and when they were back; whoever is angry now counts as being lost. What a
+-- loss costs is what the customer paid in the year up to the last purchase.
 {{ config(**rebuilt_for('int_customers__moved')) }}
 
 with changes as (

@@ -3,7 +3,7 @@
 {{ config(**rebuilt_for('int_customers__touched')) }}
 {% set by_day = 'partition by customer_key order by purchase_date' %}
 {% set previous = 'lag(purchase_date) over (' ~ by_day ~ ')' %}
-{% set last_year = "range between interval '364' day preceding and current row" %}
+{% set year = "range between interval '364' day preceding and current row" %}
 {% set so_far = by_day ~ ' rows unbounded preceding' %}
 with numbered as (
     select
@@ -19,7 +19,7 @@ with numbered as (
         lead(purchase_date) over ({{ by_day }}) as next_purchase_date,
         cast(sum(n_orders) over ({{ so_far }}) as bigint) as n_orders_so_far,
         cast(sum(amount_cents) over ({{ so_far }}) as bigint) as turnover_so_far_cents,
-        cast(sum(amount_cents) over ({{ by_day }} {{ last_year }}) as bigint) as turnover_year_cents,
+        cast(sum(amount_cents) over ({{ by_day }} {{ year }}) as bigint) as turnover_year_cents,
         ln(cast(nullif(quantity, 0) as {{ dbt.type_float() }})) as log_quantity
     from {{ ref('int_orders__daily') }}
     where {{ is_of('int_customers__touched') }}

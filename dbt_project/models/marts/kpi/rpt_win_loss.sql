@@ -51,7 +51,7 @@ events as (
             {{ is_loss }} as is_loss,
             losses.turnover_cents,
             coalesce(categories.category, 'not known') as category,
-            cast({{ dbt.date_trunc('month', 'losses.' ~ on_date) }} as date) as month
+            cast({{ dbt.date_trunc('month', 'losses.' ~ on_date) }} as date) as month  -- noqa: RF04
         from losses
         left join categories
             on
