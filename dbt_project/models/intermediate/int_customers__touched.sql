@@ -23,8 +23,8 @@ changed as (
         select {{ column }} as customer_key
         from {{ source('ops', 'customer_merge') }}
         where
-            merged_as_of >= {{ built_as_of() }}
-            or unmerged_as_of >= {{ built_as_of() }}
+            merged_as_of > {{ built_as_of() }}
+            or unmerged_as_of > {{ built_as_of() }}
             or {{ is_recorded_since('merged_at') }}
             or {{ is_recorded_since('unmerged_at') }}
     {% endfor %}
