@@ -188,6 +188,7 @@ def test_every_kind_of_change_is_added(shop: SmallShop, warehouse: Warehouse) ->
 
     # the same date again, with what came meanwhile
     shop.buy("buyer-10", 100)
+    shop.orders[-1]["number"] = "another"
     as_of = day(60)
     assert touched() == key_of(["buyer-10"])
     assert_as_if_built_anew(warehouse, as_of)
