@@ -1,3 +1,3 @@
 """The benchmarks of `./winback bench`, a module each with `run(scale)`."""
 
-BENCHMARKS = ("extract", "model")
+BENCHMARKS = ("extract", "model", "outreach")

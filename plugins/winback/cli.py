@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from winback import (
+    consent_cli,
     customers_cli,
     developer_cli,
     explain_cli,
@@ -189,6 +190,7 @@ def run(
 app.add_typer(sources_cli.app, name="sources", rich_help_panel=_DAILY)
 app.add_typer(customers_cli.app, name="customers", rich_help_panel=_LOOK)
 app.add_typer(gate_cli.app, name="gate", rich_help_panel=_DAILY)
+app.add_typer(consent_cli.app, name="consent", rich_help_panel=_DAILY)
 app.add_typer(outreach_cli.app, name="outreach", rich_help_panel=_DAILY)
 app.command(rich_help_panel=_LOOK, short_help="Tell one customer's story.")(explain_cli.explain)
 

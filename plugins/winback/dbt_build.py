@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from winback import mart_builds
 from winback.errors import ModelBuildFailed
+from winback.privacy import country_rules
 from winback.select import customer_rules
 from winback.settings import PROJECT, settings
 from winback.training import rhythm_training, scoring
@@ -103,6 +104,7 @@ def run_part(
         return invoke(arguments, as_of, suffix, since=since)
     rhythm = rhythm_training.in_use(as_of, suffix)
     customer_rules.store(customer_rules.read(settings().customer_rules))
+    country_rules.store(country_rules.read(settings().country_rules))
     scoring.score(as_of, suffix)
     made_of = mart_builds.fingerprint(PROJECT_DIR, _settings() | rhythm)
     since = mart_builds.begin_model(suffix, made_of)

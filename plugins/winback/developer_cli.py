@@ -47,7 +47,7 @@ def pytest_arguments(given: Sequence[str]) -> list[str]:
 
 
 def bench(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Which: extract or model.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Which: extract, model or outreach.")],
     scale: Annotated[
         float, typer.Option(help="Part of the full size, such as 0.05 for a quick look.")
     ] = 1.0,

@@ -45,6 +45,13 @@ class Settings:
         PROJECT / "config" / "customer_rules.yaml", "who must be won back, and who is not wanted"
     )
 
+    country_rules: Path = _setting(
+        PROJECT / "config" / "country_rules.yaml", "what allows a message, by country and channel"
+    )
+    recipients: Path = _setting(
+        PROJECT / "config" / "recipients.yaml", "who gets personal data, by which contract"
+    )
+
     key: str = _setting("", "secret of every keyed hash: customers, addresses, unsubscribe links")
     assignment_salt: str = _setting("winback", "secret of the draw between treated and holdout")
 
@@ -62,6 +69,9 @@ class Settings:
     recovery_window_days: int = _setting(60, "a purchase this long after dispatch is a recovery")
     contact_pause_days: int = _setting(14, "after one campaign wrote, others keep quiet")
     consent_unused_months: int = _setting(24, "consent not used for this long counts as lapsed")
+
+    opt_in_valid_days: int = _setting(14, "the link that confirms a consent works for so long")
+    opt_in_pause_days: int = _setting(90, "nobody is asked for the same consent again sooner")
 
     value_months: int = _setting(12, "how far ahead the value of a customer is counted")
     discount_pct: float = _setting(10.0, "by which a margin a year from now is worth less")

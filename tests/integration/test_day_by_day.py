@@ -21,8 +21,8 @@ FIRST = date(2025, 3, 1)
 ANEW = "_anew"
 # who is concerned by a run, not what holds of a date
 OF_A_RUN = {
-    "stg_orders__changed", "stg_customers__changed", "int_customers__touched", "int_customers__restated",
-    "int_customers__moved",
+    "stg_orders__changed", "stg_customers__changed", "int_customers__touched",
+    "int_customers__restated", "int_customers__moved",
 }  # fmt: skip
 
 

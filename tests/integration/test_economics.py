@@ -410,9 +410,7 @@ def test_what_adds_most_goes_out_first(shop: Scored) -> None:
     shop.warehouse.configure(send_batch_size=3)
     with connection.connect("sender") as opened:
         claims = ledger.claim(opened, NAME, "a worker", settings())
-    claimed = shop.warehouse.execute(
-        "select message_id from ops.outreach where state = 'claimed'"
-    )
+    claimed = shop.warehouse.execute("select message_id from ops.outreach where state = 'claimed'")
     assert {c.message_id for c in claims} == {message_id for (message_id,) in claimed}
     assert shop.warehouse.execute(
         "select count(*) from ops.outreach as waiting, ops.outreach as taken"

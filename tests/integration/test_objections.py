@@ -79,6 +79,46 @@ def test_a_bounce_stops_the_address_a_complaint_the_person(flow: MailFlow) -> No
     ) == [("address", "bounce", True), ("person", "spam_report", False)]
 
 
+def test_each_word_of_the_provider_suppresses_whom_it_should(flow: MailFlow) -> None:
+    send_unanswered(flow)
+    told: dict[tuple[str, str], tuple[str, str] | None] = {
+        ("bounce", ""): ("address", "bounce"),
+        ("bounce", "blocked"): None,
+        ("blocked", ""): None,
+        ("dropped", "Bounced Address"): ("address", "dropped"),
+        ("dropped", "Unsubscribed Address"): ("person", "unsubscribe"),
+        ("dropped", "Spam Reporting Address"): ("person", "spam_report"),
+        ("spamreport", ""): ("person", "spam_report"),
+        ("unsubscribe", ""): ("person", "unsubscribe"),
+        ("group_unsubscribe", ""): ("person", "unsubscribe"),
+        ("deferred", ""): None,
+        ("open", ""): None,
+    }
+    rows = flow.warehouse.execute("select message_id from ops.outreach order by message_id")
+    assert len(rows) >= len(told)
+    events, expected = [], set()
+    for ((word, more), suppresses), (message_id,) in zip(told.items(), rows, strict=False):
+        events.append(event(word, message_id, type=more, reason=more))
+        if suppresses is not None:
+            expected.add((message_id, *suppresses))
+    flow.post(events)
+    record()
+    found = flow.warehouse.execute("select message_id, scope, reason from ops.suppression")
+    assert (set(found), len(found)) == (expected, len(expected))
+
+
+def test_who_unsubscribes_again_is_on_record_with_the_newer_time(flow: MailFlow) -> None:
+    send_unanswered(flow)
+    message_id, *_ = flow.message()
+    assert unsubscribe(message_id)
+    flow.warehouse.execute("update ops.suppression set suppressed_at = '2026-01-01'")
+    assert unsubscribe(message_id)
+    assert flow.warehouse.execute(
+        "select suppressed_at::date::text, renewed_at > now() - interval '1 hour'"
+        " from ops.suppression"
+    ) == [("2026-01-01", True)]
+
+
 def test_an_unsubscribe_by_link_or_event_stops_what_is_planned_and_claimed(flow: MailFlow) -> None:
     send_unanswered(flow)
     message_id, planned = second_message(flow, "state = 'accepted'", 2)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+from importlib import import_module
 
 import pytest
 
+from benchmarks import BENCHMARKS
 from benchmarks.measuring import Result, pairs, tell
+from winback import developer_cli
 
 
 def result(ratio: float, faster: float) -> Result:
@@ -58,3 +62,9 @@ def test_pairs_take_turns_and_give_medians() -> None:
 
     assert pairs("some", ours, floor) == (2.0, 4.0, 2.0)
     assert order == ["ours", "floor", "floor", "ours", "ours", "floor"]
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+def test_every_benchmark_can_be_run_and_is_named_in_the_help(name: str) -> None:
+    assert list(inspect.signature(import_module(f"benchmarks.{name}").run).parameters) == ["scale"]
+    assert name in inspect.getsource(developer_cli.bench)

@@ -36,7 +36,7 @@ ANNA = Recipient(
     first_name="Anna",
     locale="de_DE",
     last_purchase_on=date(2025, 5, 3),
-    consented_on=date(2024, 1, 31),
+    grounded_on=date(2024, 1, 31),
     unsubscribe_url="https://shop.example/winback/unsubscribe/abc",
 )
 
@@ -79,9 +79,24 @@ def test_a_message_greets_names_its_reason_and_can_be_stopped(
         assert SENDER.name in part
         assert SENDER.postal_address in part
         assert ANNA.unsubscribe_url in part
+        assert "https://shop.example/winback/preferences/abc" in part
         assert "%winback" not in part
     assert f'href="{ANNA.unsubscribe_url}"' in html
     assert f'<html lang="{recipient.language}">' in html
+
+
+@pytest.mark.parametrize(
+    ("locale", "says", "never"),
+    [("de_DE", "bei einem Kauf", "eingewilligt"), ("en_GB", "with a purchase", "agreed")],
+)
+def test_an_existing_customer_reads_what_allows_the_message(
+    locale: str, says: str, never: str
+) -> None:
+    _, text, html = read(replace(ANNA, locale=locale, ground="existing_customer"))
+    for part in (text, unescape(html)):
+        assert says in part
+        assert never not in part
+        assert "2024" in part
 
 
 def test_the_headers_offer_to_unsubscribe_with_one_click() -> None:
@@ -117,7 +132,9 @@ def test_what_is_no_web_address_never_becomes_a_header(url: str) -> None:
 @pytest.mark.parametrize("lacking", ["name", "email", "postal_address"])
 def test_a_message_without_its_sender_can_not_be_built(lacking: str) -> None:
     with pytest.raises(CampaignError, match="must say who writes: set sender_name"):
-        compose(TEMPLATES, "welcome_back", ("de", True), replace(SENDER, **{lacking: ""}))
+        compose(
+            TEMPLATES, "welcome_back", ("de", True, "consent"), replace(SENDER, **{lacking: ""})
+        )
 
 
 @pytest.mark.parametrize(
@@ -136,10 +153,17 @@ def test_a_message_without_its_sender_can_not_be_built(lacking: str) -> None:
             "(de, html) lacks the stop link",
         ),
         ("footer.de.html", "{{ why }}", "", "(de, html) lacks the reason"),
+        ("footer.de.txt", "{{ preferences_url }}", "", "(de, text) lacks the link to one's wishes"),
+        (
+            "footer.de.html",
+            "{{ preferences_url }}",
+            "",
+            "(de, html) lacks the link to one's wishes",
+        ),
         ("footer.de.txt", "{{ sender_postal_address }}", "", "(de, text) lacks the address"),
         ("footer.de.html", LINK, "<!-- {{ unsubscribe_url }} --><a", "lacks the stop link"),
         ("footer.de.html", LINK, f"<!-- {LINK}> --><a", "lacks the stop link"),
-        ("why.de.txt", "{{ consented_on }}", "neulich", "lacks the reason"),
+        ("why.de.txt", "{{ grounded_on }}", "neulich", "lacks the reason"),
         ("welcome_back/subject.de.txt", "Wir", "{{ nonsense }}", "de.txt: 'nonsense' is undefined"),
         (
             "welcome_back/subject.de.txt",
@@ -181,7 +205,7 @@ def test_a_template_that_lacks_something_or_plays_tricks_is_refused(
     assert old in text
     (templates / file).write_text(text.replace(old, new), encoding="utf-8")
     with pytest.raises(CampaignError) as caught:
-        compose(templates, "welcome_back", ("de", True), SENDER)
+        compose(templates, "welcome_back", ("de", True, "consent"), SENDER)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -203,9 +227,9 @@ def test_a_first_name_that_not_everybody_has_must_be_asked_for(
     path = templates / "welcome_back" / file
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("Wir ", written, 1), encoding="utf-8")
-    compose(templates, "welcome_back", ("en", False), SENDER)
+    compose(templates, "welcome_back", ("en", False, "consent"), SENDER)
     with pytest.raises(CampaignError, match=r"write \{% if first_name %\}… \{\{ first_name"):
-        compose(templates, "welcome_back", ("de", False), SENDER)
+        compose(templates, "welcome_back", ("de", False, "consent"), SENDER)
 
 
 @pytest.mark.parametrize(
@@ -213,14 +237,16 @@ def test_a_first_name_that_not_everybody_has_must_be_asked_for(
 )
 def test_a_first_name_may_have_a_stand_in(templates: Path, written: str) -> None:
     (templates / "welcome_back" / "subject.en.txt").write_text(written, encoding="utf-8")
-    assert compose(templates, "welcome_back", ("en", False), SENDER).subject == "you"
-    assert "first_name" in compose(templates, "welcome_back", ("en", True), SENDER).subject
+    assert compose(templates, "welcome_back", ("en", False, "consent"), SENDER).subject == "you"
+    assert (
+        "first_name" in compose(templates, "welcome_back", ("en", True, "consent"), SENDER).subject
+    )
 
 
 def test_a_template_that_is_not_utf_8_is_named(templates: Path) -> None:
     (templates / "welcome_back" / "body.de.txt").write_bytes("Grüße".encode("latin-1"))
     with pytest.raises(CampaignError, match=r"body\.de\.txt: not UTF-8"):
-        compose(templates, "welcome_back", ("de", False), SENDER)
+        compose(templates, "welcome_back", ("de", False, "consent"), SENDER)
 
 
 @pytest.mark.parametrize(
@@ -247,11 +273,11 @@ def test_a_name_is_one_harmless_line(given_name: str, written: str) -> None:
     recipient = replace(ANNA, first_name=given_name)
     assert recipient.name == written
     # without a usable name the greeting is the one without a name
-    assert recipient.shape == ("de", bool(written))
+    assert recipient.shape == ("de", bool(written), "consent")
     _, text, html = read(recipient)
     assert (f"Guten Tag {written}," if written else "Guten Tag,") in text
     assert "<b>Anna" not in html
-    assert html.count("<a href=") == 1
+    assert html.count("<a href=") == 2
 
 
 @given(st.text(max_size=60))
@@ -261,7 +287,7 @@ def test_a_name_is_one_harmless_line(given_name: str, written: str) -> None:
 def test_no_name_changes_anything_but_itself(name: str) -> None:
     recipient = replace(ANNA, first_name=name)
     values = personal_values(recipient)
-    assert len(values) == 8
+    assert len(values) == 10
     plain = replace(recipient, first_name="Anna" if recipient.name else None)
     text_value, html_value = (values[f"%winback.first_name.{kind}%"] for kind in ("text", "html"))
     assert "%" not in text_value + html_value

@@ -237,7 +237,7 @@ def test_the_request_holds_opaque_ids_and_no_tracking(api: Api) -> None:
     assert person.pop("to") == [{"email": "anna@example.com"}]
     assert person.pop("custom_args") == {"message_id": str(ANNA.message_id)}
     assert person.pop("headers").keys() == {"List-Unsubscribe", "List-Unsubscribe-Post"}
-    assert len(person.pop("substitutions")) == 8
+    assert len(person.pop("substitutions")) == 10
     assert person == {}
     assert sent.pop("categories") == ["spring"]
     tracking = sent.pop("tracking_settings")

@@ -11,6 +11,7 @@ select
     invoiced_at,
     due_at,
     case when {{ is_known('paid_at') }} then paid_at end as paid_at,
-    n_reminders
+    n_reminders,
+    is_disputed
 from source
 where {{ is_in_feed('invoiced_at') }}

@@ -21,12 +21,12 @@ import psycopg
 
 from winback.errors import CampaignError, DispatchRefused, TransportStopped, WinbackError
 from winback.outreach import campaign_state, last_check, ledger
-from winback.outreach.message import SHAPES, Mail, Sender, compose
+from winback.outreach.kept_connection import KeptConnection
+from winback.outreach.message import SHAPES, Mail, Sender, Shape, compose
 from winback.outreach.permission import require_allowed
 from winback.outreach.sendgrid_transport import Outcome, SendGridTransport, request_body
 from winback.select.campaigns import Campaign, read_campaigns
 from winback.settings import Settings, settings
-from winback.warehouse import connection as warehouse
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,8 @@ def outreach(snapshot_id: int, as_of: date) -> dict[str, Counter[str]]:
     """
     config = settings()
     require_allowed(snapshot_id, as_of, config)
-    with warehouse.connect("sender") as connection:
+    kept = KeptConnection("sender")
+    with kept.transaction() as connection:
         n_dead = ledger.settle_dead_dispatches(connection)
         ledger.cancel_rest_of_cancelled_campaigns(connection)
     if n_dead:
@@ -63,13 +64,16 @@ def outreach(snapshot_id: int, as_of: date) -> dict[str, Counter[str]]:
         config.sendgrid_url, config.sendgrid_api_key, config.send_timeout_seconds
     )
     done = {}
-    for campaign in read_campaigns(config.campaigns):
-        run = _Run(campaign, snapshot_id, as_of, config, transport)
-        try:
-            run.send_all()
-        finally:
-            log.info("%s: %s", campaign.name, dict(run.done))
-        done[campaign.name] = run.done
+    try:
+        for campaign in read_campaigns(config.campaigns):
+            run = _Run(campaign, snapshot_id, as_of, config, transport, kept)
+            try:
+                run.send_all()
+            finally:
+                log.info("%s: %s", campaign.name, dict(run.done))
+            done[campaign.name] = run.done
+    finally:
+        kept.close()
     return done
 
 
@@ -94,6 +98,7 @@ class _Run:
     as_of: date
     config: Settings
     transport: SendGridTransport
+    kept: KeptConnection
     done: Counter[str] = field(default_factory=Counter)
     n_waited: float = 0.0
 
@@ -103,12 +108,12 @@ class _Run:
         self.sender = Sender(config.sender_name, config.sender_email, config.sender_postal_address)
         # all of them now: a broken template must show before anything is claimed
         folder = config.campaigns / "templates"
-        self.mails: dict[tuple[str, bool], Mail] = {
+        self.mails: dict[Shape, Mail] = {
             shape: compose(folder, self.campaign.template, shape, self.sender) for shape in SHAPES
         }
         worker = f"{socket.gethostname()}:{os.getpid()}"
         while True:
-            with warehouse.connect("sender") as connection:
+            with self.kept.transaction() as connection:
                 if not campaign_state.is_running(connection, self.campaign.name):
                     log.warning("campaign %s is not running: nothing is sent", self.campaign.name)
                     return
@@ -149,7 +154,7 @@ class _Run:
         """
         require_allowed(self.snapshot_id, self.as_of, self.config)
         name, config = self.campaign.name, self.config
-        with warehouse.connect("sender") as connection:
+        with self.kept.transaction() as connection:
             if not campaign_state.is_running(connection, name):
                 raise _Paused
             # whoever objects from here on waits for this commit, and finds `dispatching`
@@ -179,14 +184,14 @@ class _Run:
         return request
 
     def _halve(self, claims: list[ledger.Claim]) -> list[list[ledger.Claim]]:
-        with warehouse.connect("sender") as connection:
+        with self.kept.transaction() as connection:
             claims = ledger.claim_again(connection, claims, self.config)
         middle = len(claims) // 2
         return [part for part in (claims[:middle], claims[middle:]) if part]
 
     def _settle(self, claims: list[ledger.Claim], outcome: Outcome) -> None:
         self.done[outcome.kind] += len(claims)
-        with warehouse.connect("sender") as connection:
+        with self.kept.transaction() as connection:
             if outcome.kind == "accepted":
                 ledger.accepted(connection, claims, outcome.detail)
             elif outcome.kind == "rejected":
@@ -214,7 +219,7 @@ class _Run:
                 " again; the others stay planned for the next run"
             )
         if self.done["rejected"] >= MOST_REJECTED and not self.done["accepted"]:
-            with warehouse.connect("sender") as connection:
+            with self.kept.transaction() as connection:
                 campaign_state.stop(connection, name, outcome.detail)
             raise CampaignError(
                 f"the mail API rejected {self.done['rejected']} messages ({outcome.detail}) and"
@@ -232,7 +237,7 @@ class _Run:
 
     def _release(self, claims: list[ledger.Claim]) -> None:
         if claims:
-            with warehouse.connect("sender") as connection:
+            with self.kept.transaction() as connection:
                 ledger.release(connection, claims)
 
 

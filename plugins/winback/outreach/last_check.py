@@ -56,12 +56,15 @@ with claimed as (
             ) then 'first_one_arrived' end
         ], null) as own_reasons,
         row_number() over (order by o.message_id) as asked_at
-    from ops.outreach as o
-    inner join unnest(%(ids)s::uuid[], %(fences)s::bigint[]) as own (message_id, fence)
-        using (message_id, fence)
+    from unnest(%(ids)s::uuid[], %(fences)s::bigint[]) as own (message_id, fence)
+    -- one by one: by the planner's statistics nothing is claimed, and it compared all with all
+    cross join lateral (
+        select * from ops.outreach
+        where message_id = own.message_id and fence = own.fence and state = 'claimed'
+        offset 0
+    ) as o
     left join ops.assignment as a
         on a.campaign_id = o.campaign_id and a.lapse_id = o.lapse_id and a.arm = 'treated'
-    where o.state = 'claimed'
 )
 
 select
@@ -72,15 +75,19 @@ select
         case when verdict.address_hash is distinct from claimed.address_hash
             then 'address_changed' end,
         case when person.email is null and verdict.address_hash is not null then 'no_address' end,
-        case when consent.granted_at is null and not 'consent_missing' = any(verdict.reasons)
-            then 'consent_missing' end
+        -- a message must say what allows it, and since when
+        case when cardinality(verdict.reasons) = 0 and (
+            verdict.evidence ->> 'since' is null
+            or verdict.evidence ->> 'ground' not in ('consent', 'existing_customer')
+        ) then 'consent_missing' end
     ], null),
     verdict.evidence,
     person.email,
     person.first_name,
     customers.locale,
     claimed.occasion_date,
-    (consent.granted_at at time zone %(zone)s)::date
+    ((verdict.evidence ->> 'since')::timestamptz at time zone %(zone)s)::date,
+    verdict.evidence ->> 'ground'
 from claimed
 inner join ops.eligibility(
     (select array_agg(customer_key order by asked_at) from claimed),
@@ -91,7 +98,6 @@ inner join ops.eligibility(
 ) as verdict using (asked_at)
 left join pii.customers as person on person.customer_key = claimed.customer_key
 left join raw.customers as customers on customers.customer_key = claimed.customer_key
-left join raw.consents as consent on consent.consent_id = verdict.evidence ->> 'consent'
 order by claimed.message_id
 """
 
@@ -137,10 +143,12 @@ def check(
     }
     checked = []
     for row in connection.execute(_CHECK, values):
-        message_id, fence, key, reasons, evidence, email, name, locale, bought, agreed = row
+        message_id, fence, key, reasons, evidence, email, name, locale, bought, since, ground = row
         url = f"{config.public_url.rstrip('/')}/winback/unsubscribe/{token(message_id)}"
         recipient = (
-            None if reasons else Recipient(message_id, email, name, locale, bought, agreed, url)
+            None
+            if reasons
+            else Recipient(message_id, email, name, locale, bought, since, url, ground)
         )
         checked.append(Checked(Claim(message_id, fence), key, recipient, reasons, evidence))
     return checked

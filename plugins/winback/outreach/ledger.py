@@ -204,10 +204,15 @@ def _lock(connection: psycopg.Connection, claims: Sequence[Claim], states: list[
     two transactions that lock in different orders end in a deadlock.
     """
     rows = connection.execute(
-        "select o.message_id from ops.outreach as o"
-        " inner join unnest(%s::uuid[], %s::bigint[]) as own (message_id, fence)"
-        " using (message_id, fence)"
-        " where o.state = any(%s) order by o.message_id for no key update of o",
+        "select held.message_id from ("
+        "  select * from unnest(%s::uuid[], %s::bigint[]) as own (message_id, fence)"
+        "  order by message_id) as own"
+        # looked up one by one: rows change their state faster than the planner's statistics, and
+        # a join compared every claim with every other
+        " cross join lateral ("
+        "  select o.message_id from ops.outreach as o"
+        "  where o.message_id = own.message_id and o.fence = own.fence and o.state = any(%s)"
+        "  for no key update) as held",
         ([c.message_id for c in claims], [c.fence for c in claims], states),
     ).fetchall()
     return [message_id for (message_id,) in rows]

@@ -12,7 +12,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
+from typing import Literal, get_args
 from uuid import UUID
 
 from babel import Locale, UnknownLocaleError
@@ -27,9 +29,23 @@ from winback.select.campaigns import LANGUAGES
 
 DEFAULT_LANGUAGE = "en"
 # what differs from one recipient to the next; first_name may be absent, the others never
-PERSONAL = ("first_name", "last_purchase_on", "consented_on", "unsubscribe_url")
+PERSONAL = (
+    "first_name",
+    "last_purchase_on",
+    "grounded_on",
+    "unsubscribe_url",
+    "preferences_url",
+)
 MAX_NAME_LENGTH = 100
-SHAPES = tuple((language, has_name) for language in LANGUAGES for has_name in (True, False))
+# what allows the message, and so what it must say: the consent, or the sale
+Ground = Literal["consent", "existing_customer"]
+Shape = tuple[str, bool, Ground]
+SHAPES: tuple[Shape, ...] = tuple(
+    (language, has_name, ground)
+    for language in LANGUAGES
+    for has_name in (True, False)
+    for ground in get_args(Ground)
+)
 _NO_NAME = (
     "not everybody has a first_name: write"
     " {% if first_name %}… {{ first_name }}{% else %}…{% endif %}"
@@ -65,8 +81,9 @@ class Recipient:
     first_name: str | None
     locale: str | None
     last_purchase_on: date
-    consented_on: date
+    grounded_on: date
     unsubscribe_url: str
+    ground: Ground = "consent"
 
     @property
     def language(self) -> str:
@@ -75,9 +92,14 @@ class Recipient:
         return language if language in LANGUAGES else DEFAULT_LANGUAGE
 
     @property
-    def shape(self) -> tuple[str, bool]:
+    def preferences_url(self) -> str:
+        """Where the recipient chooses channels and how often; the token is the same."""
+        return "/preferences/".join(self.unsubscribe_url.rsplit("/unsubscribe/", 1))
+
+    @property
+    def shape(self) -> Shape:
         """Recipients of the same shape share one composed mail."""
-        return self.language, bool(self.name)
+        return self.language, bool(self.name), self.ground
 
     @property
     def name(self) -> str:
@@ -98,7 +120,7 @@ class Mail:
     html: str
 
 
-def compose(folder: Path, template: str, shape: tuple[str, bool], sender: Sender) -> Mail:
+def compose(folder: Path, template: str, shape: Shape, sender: Sender) -> Mail:
     """Composes the mail that all recipients of a shape receive.
 
     Args:
@@ -115,7 +137,7 @@ def compose(folder: Path, template: str, shape: tuple[str, bool], sender: Sender
             "a message must say who writes: set sender_name, sender_email and"
             " sender_postal_address in config/winback.yaml"
         )
-    language, has_first_name = shape
+    language, has_first_name, ground = shape
     environment = SandboxedEnvironment(
         loader=FileSystemLoader(folder),
         autoescape=lambda name: bool(name and name.endswith(".html")),
@@ -131,7 +153,8 @@ def compose(folder: Path, template: str, shape: tuple[str, bool], sender: Sender
             "sender_postal_address": sender.postal_address,
         }
         if not name.startswith("why."):
-            why = render(f"why.{language}.txt", kind)
+            suffix = "" if ground == "consent" else f".{ground}"
+            why = render(f"why{suffix}.{language}.txt", kind)
             values["why"] = Markup(html.escape(why) if kind == "html" else why)  # noqa: S704
         try:
             return environment.get_template(name).render(values).strip()
@@ -160,8 +183,9 @@ def personal_values(recipient: Recipient) -> dict[str, str]:
     values = {
         "first_name": recipient.name,
         "last_purchase_on": _written(recipient.last_purchase_on, locale),
-        "consented_on": _written(recipient.consented_on, locale),
+        "grounded_on": _written(recipient.grounded_on, locale),
         "unsubscribe_url": recipient.unsubscribe_url,
+        "preferences_url": recipient.preferences_url,
     }
     return {
         tag(name, kind): html.escape(value) if kind == "html" else value
@@ -192,10 +216,14 @@ def _require_footer(mail: Mail, template: str, language: str, sender: Sender) ->
     # what stands in a comment is not read by anybody
     seen = html.unescape(re.sub(r"<!--.*?-->", "", mail.html, flags=re.DOTALL))
     for kind, part in (("text", mail.text), ("html", seen)):
-        link = tag("unsubscribe_url", kind)
+        links = {
+            name: f'href="{tag(name, kind)}"' if kind == "html" else tag(name, kind)
+            for name in ("unsubscribe_url", "preferences_url")
+        }
         needed = {
-            "the stop link {{ unsubscribe_url }}": f'href="{link}"' if kind == "html" else link,
-            "the reason {{ why }}": tag("consented_on", kind),
+            "the stop link {{ unsubscribe_url }}": links["unsubscribe_url"],
+            "the link to one's wishes {{ preferences_url }}": links["preferences_url"],
+            "the reason {{ why }}": tag("grounded_on", kind),
             "the sender {{ sender_name }}": sender.name,
             "the address {{ sender_postal_address }}": sender.postal_address,
         }
@@ -221,6 +249,7 @@ def _explain(name: str, error: Exception) -> str:
     return f"templates/{where}{line}: {' '.join(str(error).split())[:200] or type(error).__name__}"
 
 
+@lru_cache(maxsize=1024)
 def _locale(locale: str | None, language: str) -> Locale:
     """The locale when it is one of that language; a mistyped one must not stop anybody's mail."""
     try:
@@ -230,6 +259,8 @@ def _locale(locale: str | None, language: str) -> Locale:
     return parsed if parsed.language == language else Locale.parse(language)
 
 
+# many recipients share a day, and babel takes longer over one than all the rest of a message
+@lru_cache(maxsize=4096)
 def _written(day: date, locale: Locale) -> str:
     return format_date(day, format="long", locale=locale)
 

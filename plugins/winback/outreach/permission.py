@@ -11,6 +11,7 @@ from datetime import date, datetime, timedelta
 from winback.errors import DispatchRefused
 from winback.gate import require_fit_to_act
 from winback.outreach.web_address import is_https, is_loopback, is_web_address
+from winback.privacy.recipients import require_mail_provider
 from winback.settings import Settings
 from winback.warehouse import connection as warehouse
 
@@ -65,3 +66,4 @@ def _require_real(as_of: date, config: Settings, now: datetime) -> None:
             "public_url must be an https address that recipients can reach, since every message's"
             " unsubscribe link points there: set it before writing to real people"
         )
+    require_mail_provider(config)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hmac
 from uuid import UUID
 
+import psycopg
+
 from winback.privacy.keyed_hash import keyed_hash
 from winback.record import suppression
 from winback.warehouse import connection as warehouse
@@ -32,6 +34,9 @@ def message_of(text: str) -> UUID | None:
 def unsubscribe(message_id: UUID) -> bool:
     """Suppresses the person a message went to, and cancels what was planned for them.
 
+    Of a mail that asked for a consent only the address: whoever reads it may be somebody else than
+    the customer who gave it.
+
     Returns:
         Whether the message is known. A second click changes nothing and is True as well.
     """
@@ -40,7 +45,17 @@ def unsubscribe(message_id: UUID) -> bool:
             "select 1 from ops.outreach where message_id = %s", (message_id,)
         ).fetchone()
         if found is None:
-            return False
+            return _refuse_consent(connection, message_id)
         suppression.lock(connection, [message_id])
         suppression.suppress(connection, [message_id], "person", "unsubscribe")
+    return True
+
+
+def _refuse_consent(connection: psycopg.Connection, request_id: UUID) -> bool:
+    asked = connection.execute(
+        "select address_hash from ops.opt_in_request where request_id = %s", (request_id,)
+    ).fetchone()
+    if asked is None:
+        return False
+    suppression.suppress_addresses(connection, [asked[0]], "unsubscribe")
     return True

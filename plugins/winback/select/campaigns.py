@@ -34,6 +34,8 @@ _WISHES = {
     "value_tiers": "write one or more of [high, medium, low]",
     "holdout_pct": "write a number such as 20, from {} to {}".format(*HOLDOUT_PCT),
     "channel": "write email",
+    "purpose": "write marketing or survey, or leave it out",
+    "is_remedy": "write true or false, or leave it out",
     "audience": "write `states` and `value_tiers` below it, indented",
     "template": "write the name of its folder below templates, such as welcome_back",
     "costs": "write `contact_cents` and `offer_cents` below it, indented",
@@ -100,6 +102,9 @@ class Campaign(BaseModel):
     holdout_pct: float = Field(ge=HOLDOUT_PCT[0], le=HOLDOUT_PCT[1])
     costs: Costs
     assumed_lift_pct: float = Field(gt=0, le=MOST_LIFT_PCT, strict=True)
+    # what the recipients must have agreed to; and whether it makes good a complaint that is open
+    purpose: Literal["marketing", "survey"] = "marketing"
+    is_remedy: bool = Field(default=False, strict=True)
 
 
 def read_campaigns(folder: Path) -> list[Campaign]:

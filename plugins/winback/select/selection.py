@@ -101,7 +101,13 @@ select
 from judged
 """
 
+# Read once and beforehand: the planner takes a table for as empty as it is when the statement
+# begins, and looked through all that the statement had inserted so far, for each row anew.
 _EXCLUDE = """
+with earlier as materialized (
+    select lapse_id from ops.assignment where campaign_id = %(campaign)s
+)
+
 insert into ops.assignment
     (campaign_id, lapse_id, customer_key, snapshot_id, as_of, occasion, occasion_date, arm, reason,
      stratum, customer_state, window_starts_at,
@@ -111,10 +117,7 @@ select %(campaign)s, lapse_id, customer_key, %(snapshot)s, %(as_of)s, occasion, 
     %(window_ends_at)s, %(window_days)s
 from judged
 where not is_eligible
-    and not exists (
-        select 1 from ops.assignment as earlier
-        where earlier.campaign_id = %(campaign)s and earlier.lapse_id = judged.lapse_id
-    )
+    and not exists (select 1 from earlier where earlier.lapse_id = judged.lapse_id)
 """
 
 _TO_DRAW = """
@@ -231,6 +234,7 @@ def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings)
         )
         _store_campaign(connection, campaign)
         connection.execute(_JUDGE, values)
+        connection.execute("analyze judged")
         connection.execute(_NOT_WANTED, values)
         connection.execute(_SAME_SILENCE, values)
         terms = economics.judge_customers(connection, campaign, values)

@@ -11,7 +11,7 @@ grant insert, update on ops.snapshot, ops.extract_run, ops.feed_status, ops.gate
     ops.gate_result, ops.gate_measure, ops.source_column, ops.customer_merge, ops.mart_build
     to winback_loader;
 grant insert on ops.model_run, ops.rhythm_quantile to winback_loader;
-grant insert, delete on ops.customer_rule to winback_loader;
+grant insert, delete on ops.customer_rule, ops.country_rule to winback_loader;
 grant delete on ops.source_column to winback_loader;
 
 -- transformer: dbt; reads facts and state, never a name or an address
@@ -32,6 +32,9 @@ grant insert, update on ops.campaign, ops.outreach to winback_sender;
 grant insert on ops.assignment, ops.verdict, ops.event, ops.suppression, ops.kpi_snapshot,
     ops.customer_count, ops.gate_acceptance, ops.warning_day, ops.warning, ops.economics_run,
     ops.economics, ops.outreach_decision to winback_sender;
+grant insert on ops.consent_text, ops.opt_in_request to winback_sender;
+grant update (state, reason, provider_message_id, settled_at) on ops.opt_in_request
+    to winback_sender;
 grant select on all tables in schema pii to winback_sender;
 grant update on pii.webhook_inbox to winback_sender;
 grant usage on all sequences in schema ops to winback_sender;
@@ -44,6 +47,13 @@ grant select on ops.outreach, ops.suppression, ops.campaign to winback_webhook;
 grant insert on ops.suppression to winback_webhook;
 grant update (state, reason, settled_at, fence) on ops.outreach to winback_webhook;
 grant usage on all sequences in schema ops to winback_webhook;
+-- the pages for consents and wishes
+grant usage on schema raw to winback_webhook;
+grant select on raw.contact_preferences to winback_webhook;
+grant select on ops.person, ops.contact_preference, ops.opt_in_request, ops.consent_text
+    to winback_webhook;
+grant insert on ops.contact_preference to winback_webhook;
+grant update (confirmed_at) on ops.opt_in_request to winback_webhook;
 
 -- bi: the marts and nothing else
 grant usage on schema marts to winback_bi;

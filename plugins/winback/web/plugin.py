@@ -9,7 +9,7 @@ from winback.web.app import create_app
 
 
 class WinbackPlugin(AirflowPlugin):
-    """The Win-back tab, the event webhook and the unsubscribe page."""
+    """The Win-back tab, the event webhook and the pages that messages link to."""
 
     name = "winback"
     fastapi_apps = [{"app": create_app(), "url_prefix": "/winback", "name": "Win-back"}]  # noqa: RUF012

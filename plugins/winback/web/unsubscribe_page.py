@@ -10,8 +10,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
 from winback.record.unsubscribe import message_of, unsubscribe
-from winback.settings import settings
-from winback.web.pages import render
+from winback.web.public_page import language_of, public_page
 
 router = APIRouter()
 
@@ -34,14 +33,4 @@ async def do(token: str, request: Request) -> HTMLResponse:
 
 
 def _page(request: Request, state: str, status: int = 200) -> HTMLResponse:
-    wishes = request.headers.get("accept-language", "").lower()
-    language = "de" if wishes.startswith("de") else "en"
-    page = render(
-        "unsubscribe.html", state=state, language=language, sender_name=settings().sender_name
-    )
-    headers = {
-        "Cache-Control": "no-store",
-        "Referrer-Policy": "no-referrer",
-        "X-Robots-Tag": "noindex",
-    }
-    return HTMLResponse(page, status, headers)
+    return public_page("unsubscribe.html", status, language_of(request), state=state)

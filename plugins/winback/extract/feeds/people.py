@@ -38,6 +38,33 @@ CUSTOMERS = Feed(
             allowed=("consumer", "business"),
         ),
         Column("registered_at", "timestamp", "when the customer became known"),
+        Column("is_minor", "boolean", "under age: never written to", is_required=False),
+        Column("is_deceased", "boolean", "has died: never written to", is_required=False),
+        Column("is_insolvent", "boolean", "in insolvency: never written to now", is_required=False),
+        Column(
+            "address_from_sale_at",
+            "timestamp",
+            "when the e-mail address was got with a sale; an abandoned cart is none",
+            is_required=False,
+        ),
+        Column(
+            "similar_goods_at",
+            "timestamp",
+            "when you found that what you advertise is your own and similar to what they bought",
+            is_required=False,
+        ),
+        Column(
+            "opt_out_notice_at",
+            "timestamp",
+            "when the customer was told, as the address was taken, that they may object any time",
+            is_required=False,
+        ),
+        Column(
+            "objected_at",
+            "timestamp",
+            "when the customer last objected to advertising",
+            is_required=False,
+        ),
     ),
 )
 
@@ -56,6 +83,28 @@ CONSENTS = Feed(
         Column("withdrawn_at", "timestamp", "when it was taken back", is_required=False),
         Column("text_version", "text", "which text the customer agreed to"),
         Column("source", "text", "where it was given, such as checkout"),
+        Column(
+            "purpose",
+            "text",
+            "what for; empty: marketing",
+            is_required=False,
+            allowed=("marketing", "survey", "tracking"),
+        ),
+        Column(
+            "ground",
+            "text",
+            "express: said so; presumed: a business, on grounds the text names; empty: express",
+            is_required=False,
+            allowed=("express", "presumed"),
+        ),
+        Column("advertiser", "text", "whom the text names as the advertiser", is_required=False),
+        Column(
+            "email",
+            "email",
+            "the address it was given for; empty: the one that the customer has",
+            is_required=False,
+            is_personal=True,
+        ),
     ),
 )
 

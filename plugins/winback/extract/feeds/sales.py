@@ -127,6 +127,7 @@ PAYMENTS = Feed(
         Column("due_at", "timestamp", "when it is to be paid", is_required=False),
         Column("paid_at", "timestamp", "when it was paid", is_required=False),
         Column("n_reminders", "integer", "reminders sent", is_required=False, minimum=0),
+        Column("is_disputed", "boolean", "contested or charged back now", is_required=False),
     ),
 )
 

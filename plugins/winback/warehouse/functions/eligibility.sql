@@ -1,8 +1,10 @@
--- The one verdict on a customer and a channel; `asked_at` is the position in the arrays. Planning asks it about every candidate, and the last
--- check before a request asks it again about the recipients of that request.
+-- The one verdict on a customer and a channel; `asked_at` is the position in the arrays. Planning
+-- asks it about every candidate, and the last check before a request asks it again about the
+-- recipients of that request. Law, rule and test of each reason: docs/consent.md.
 --
 -- known_until is 00:00 of as_of in business time: facts from then on are not known yet. What our own
--- messages brought about (a bounce, an objection by the unsubscribe link) counts at once.
+-- messages brought about (a bounce, an objection, a wish or a consent by a link) counts at once.
+-- for_campaign '' asks for somebody's own contact person and not for a campaign.
 drop function if exists ops.eligibility;
 create function ops.eligibility(
     customer_keys text[],
@@ -25,7 +27,22 @@ returns table (
 language sql
 stable
 as $$
-with person as (
+with campaign as (
+    select
+        coalesce(max(c.definition ->> 'purpose'), 'marketing') as purpose,
+        coalesce(bool_or((c.definition ->> 'is_remedy')::boolean), for_campaign = '') as is_remedy
+    from ops.campaign as c
+    where c.campaign_id = for_campaign
+),
+
+allowed as (
+    select country, kind, array_agg(ground) as grounds
+    from ops.country_rule
+    where channel = for_channel
+    group by country, kind
+),
+
+person as (
     -- what one of a person's customer numbers did or said counts for all of them
     select a.asked_at, a.customer_key, a.last_purchase_at,
         coalesce(person.members, array[a.customer_key]) as members
@@ -35,62 +52,110 @@ with person as (
 ),
 
 asked as (
-    select person.*, array(
-        select each.email_hash from raw.customers as each
-        where each.customer_key = any(person.members) and each.email_hash is not null
-    ) as address_hashes
+    select person.*, known.*
     from person
+    cross join lateral (
+        select
+            array_remove(array_agg(each.email_hash), null) as address_hashes,
+            -- the row of this very customer, which a person's other numbers do not replace
+            max(each.email_hash) filter (where own.is_it) as address_hash,
+            max(each.address_from_sale_at) filter (where own.is_it) as address_from_sale_at,
+            max(each.similar_goods_at) filter (where own.is_it) as similar_goods_at,
+            max(each.opt_out_notice_at) filter (where own.is_it) as opt_out_notice_at,
+            upper(max(each.country) filter (where own.is_it)) as country,
+            -- who is not known to be a business has the rights of a consumer
+            coalesce(max(each.kind) filter (where own.is_it), 'consumer') as kind,
+            bool_or(each.is_minor) as is_minor,
+            bool_or(each.is_deceased) as is_deceased,
+            bool_or(each.is_insolvent) as is_insolvent,
+            max(each.objected_at) filter (where each.objected_at < known_until) as objected_at
+        from raw.customers as each
+        cross join lateral (
+            select each.customer_key = person.customer_key and each.deleted_at is null as is_it
+        ) as own
+        where each.customer_key = any(person.members)
+    ) as known
 ),
 
-member as (
-    select asked.asked_at, unnest(asked.members) as customer_key from asked
+customer as (
+    select asked.*, coalesce(allowed.grounds, '{}') as grounds
+    from asked
+    left join allowed on allowed.country = asked.country and allowed.kind = asked.kind
 ),
 
-newest_consent as (
-    -- a withdrawal of the same instant wins over a grant
-    select c.*, member.asked_at, row_number() over (
-        partition by member.asked_at
-        order by
-            coalesce(case when c.withdrawn_at < known_until then c.withdrawn_at end, c.granted_at)
-                desc,
-            case when c.withdrawn_at < known_until then c.withdrawn_at end desc nulls last
-    ) as newest
-    from member
-    inner join raw.consents as c using (customer_key)
-    where c.deleted_at is null
-        and c.channel = for_channel
-        and c.granted_at < known_until
-),
-
-facts as (
+-- materialized: each fact is looked up once, however often it is judged below
+facts as materialized (
     select
-        asked.asked_at,
-        asked.customer_key,
-        customers.email_hash as address_hash,
+        customer.asked_at,
+        customer.customer_key,
+        customer.address_hash,
+        customer.is_minor,
+        customer.is_deceased,
+        customer.is_insolvent,
+        customer.objected_at,
+        customer.grounds,
+        customer.address_from_sale_at,
         consent.consent_id,
         consent.granted_at,
         consent.confirmed_at,
-        case when consent.withdrawn_at < known_until then consent.withdrawn_at end as withdrawn_at,
+        consent.withdrawn_at,
+        consent.is_confirmed,
+        consent.is_presumed,
+        consent.is_for_address,
+        sent.last_used_on,
+        sent.last_sent_on,
+        wish.is_wanted,
+        wish.pause_days,
+        wish.is_by_contact_person,
+        debt.dunned_payment_id,
+        debt.disputed_payment_id,
+        case when not (select is_remedy from campaign) then (
+            select min(c.complaint_id) from raw.complaints as c
+            where c.customer_key = any(customer.members)
+                and c.deleted_at is null
+                and c.opened_at < known_until
+                and (c.resolved_at is null or c.resolved_at >= known_until)
+        ) end as open_complaint_id,
+        -- what an existing customer must be, all of it; an abandoned cart is no sale
+        customer.address_from_sale_at < known_until
+            and customer.similar_goods_at < known_until
+            and customer.opt_out_notice_at < customer.address_from_sale_at + interval '1 day'
+            and customer.objected_at is null
+            and exists (
+                select 1 from raw.orders as o
+                where o.customer_key = any(customer.members)
+                    and o.deleted_at is null
+                    and o.ordered_at < customer.address_from_sale_at + interval '1 day'
+            ) as is_existing_customer,
         (
-            select max(sent.as_of) from ops.outreach as sent
-            where sent.customer_key = any(asked.members) and sent.channel = for_channel
-                and sent.accepted_at is not null
-        ) as last_used_on,
-        (
-            select min(s.suppression_id) from ops.suppression as s
-            where s.address_hash = any(asked.address_hashes)
-                or (s.scope = 'person' and s.customer_key = any(asked.members))
+            -- The first of them, an index each: an OR and the order of the key read the whole table.
+            select (array_agg(s.suppression_id order by s.suppression_id))[1]
+            from (
+                select by_address.* from ops.suppression as by_address
+                where by_address.address_hash = any(customer.address_hashes)
+                union all
+                select by_person.* from ops.suppression as by_person
+                where by_person.scope = 'person' and by_person.customer_key = any(customer.members)
+            ) as s
+            -- only new express consent for the address lifts it
+            where not coalesce(
+                consent.is_confirmed and consent.is_for_address and not consent.is_presumed
+                and consent.withdrawn_at is null
+                and least(consent.granted_at, consent.confirmed_at)
+                    > coalesce(s.renewed_at, s.suppressed_at),
+                false
+            )
         ) as suppression_id,
         (
             select min(o.order_id) from raw.orders as o
-            where o.customer_key = any(asked.members)
+            where o.customer_key = any(customer.members)
                 and o.deleted_at is null
                 and o.ordered_at < known_until
-                and o.ordered_at > asked.last_purchase_at
+                and o.ordered_at > customer.last_purchase_at
         ) as later_order_id,
         (
             select min(other.assignment_id) from ops.assignment as other
-            where other.customer_key = any(asked.members)
+            where other.customer_key = any(customer.members)
                 and other.campaign_id <> for_campaign
                 and other.arm = 'holdout'
                 and other.as_of + other.window_days >= eligibility.as_of
@@ -99,39 +164,152 @@ facts as (
             select min(sent.message_id::text) from ops.outreach as sent
             where sent.campaign_id <> for_campaign
                 and (
-                    sent.customer_key = any(asked.members)
-                    or sent.address_hash = any(asked.address_hashes)
+                    sent.customer_key = any(customer.members)
+                    or sent.address_hash = any(customer.address_hashes)
                 )
-                and sent.state not in ('cancelled', 'rejected', 'abandoned')
+                and (
+                    sent.state not in ('cancelled', 'rejected', 'abandoned')
+                    -- given up too early: it was taken after all
+                    or sent.accepted_at is not null
+                )
                 and sent.as_of + contact_pause_days > eligibility.as_of
         ) as other_message_id
-    from asked
-    left join raw.customers as customers
-        on customers.customer_key = asked.customer_key and customers.deleted_at is null
-    left join newest_consent as consent
-        on consent.asked_at = asked.asked_at and consent.newest = 1
+    from customer
+    left join lateral (
+        -- A withdrawal of the same instant wins over a grant, and a consent for an address that they
+        -- do not have any more shows only where there is nothing else. Looked up for each: the
+        -- planner took a join for one of two rows, and compared a thousand with a thousand.
+        select given.*,
+            coalesce(given.email_hash = customer.address_hash, given.email_hash is null)
+                as is_for_address
+        from (
+            select c.consent_id, c.granted_at, c.confirmed_at,
+                case when for_channel in ('email', 'ads') then c.email_hash end as email_hash,
+                case when c.withdrawn_at < known_until then c.withdrawn_at end as withdrawn_at,
+                coalesce(c.confirmed_at < known_until, false) as is_confirmed,
+                coalesce(c.ground, 'express') = 'presumed' as is_presumed
+            from raw.consents as c
+            where c.customer_key = any(customer.members)
+                and c.deleted_at is null
+                and c.channel = for_channel
+                and coalesce(c.purpose, 'marketing') = (select purpose from campaign)
+                and c.granted_at < known_until
+            union all
+            select 'opt-in-' || r.request_id, r.requested_at, r.confirmed_at, r.address_hash, null,
+                true, false
+            from ops.opt_in_request as r
+            where r.customer_key = any(customer.members)
+                and r.channel = for_channel
+                and r.purpose = (select purpose from campaign)
+                and r.confirmed_at is not null
+        ) as given
+        order by
+            given.email_hash is distinct from customer.address_hash
+                and given.email_hash is not null and given.withdrawn_at is null,
+            coalesce(given.withdrawn_at, given.granted_at) desc,
+            given.withdrawn_at desc nulls last
+        limit 1
+    ) as consent on true
+    cross join lateral (
+        select
+            max(o.as_of) filter (where o.accepted_at is not null) as last_used_on,
+            max(o.as_of) filter (
+                where o.state not in ('planned', 'claimed', 'cancelled', 'rejected', 'abandoned')
+                    or o.accepted_at is not null
+            ) as last_sent_on
+        from ops.outreach as o
+        where o.customer_key = any(customer.members) and o.channel = for_channel
+    ) as sent
+    cross join lateral (
+        select
+            min(p.payment_id) filter (where p.n_reminders > 0) as dunned_payment_id,
+            min(p.payment_id) filter (where p.is_disputed) as disputed_payment_id
+        from raw.payments as p
+        where p.customer_key = any(customer.members)
+            and p.deleted_at is null
+            and p.invoiced_at < known_until
+            and (p.paid_at is null or p.paid_at >= known_until or p.is_disputed)
+    ) as debt
+    left join lateral (
+        -- the newest counts, wherever it was said
+        select said.* from (
+            select w.stated_at, w.is_wanted and coalesce(w.max_per_month, 1) > 0 as is_wanted,
+                ceil(30.0 / nullif(w.max_per_month, 0))::int as pause_days,
+                false as is_by_contact_person
+            from raw.contact_preferences as w
+            where w.customer_key = any(customer.members) and w.channel = for_channel
+                and w.deleted_at is null and w.stated_at < known_until
+            union all
+            select w.stated_at, w.is_wanted, w.pause_days, w.is_by_contact_person
+            from ops.contact_preference as w
+            where w.customer_key = any(customer.members) and w.channel = for_channel
+        ) as said
+        order by said.stated_at desc, said.is_wanted
+        limit 1
+    ) as wish on true
+),
+
+grounded as (
+    select facts.*,
+        case
+            when withdrawn_at is not null then null
+            when is_for_address and is_confirmed and not is_presumed
+                and greatest(confirmed_at::date, last_used_on) >= used_since then 'consent'
+            when consent_id is not null and is_presumed and is_for_address
+                and 'presumed_consent' = any(grounds)
+                and greatest(granted_at::date, last_used_on) >= used_since then 'presumed_consent'
+            when is_existing_customer and for_channel = 'email'
+                and 'existing_customer' = any(grounds)
+                and greatest(address_from_sale_at::date, last_used_on) >= used_since
+                then 'existing_customer'
+            when 'until_objection' = any(grounds) then 'until_objection'
+        end as ground
+    from facts
+    cross join (
+        select eligibility.as_of - make_interval(months => consent_unused_months) as used_since
+    ) as limits
 ),
 
 judged as (
     select
-        facts.*,
+        grounded.*,
         array_remove(array[
-            case when address_hash is null then 'no_address' end,
+            case when address_hash is null and for_channel in ('email', 'ads')
+                then 'no_address' end,
             case when suppression_id is not null then 'suppressed' end,
+            case when objected_at is not null
+                and not coalesce(ground = 'consent' and granted_at > objected_at, false)
+                then 'objected' end,
             case when withdrawn_at is not null then 'consent_withdrawn' end,
-            case when consent_id is null then 'consent_missing' end,
-            case when consent_id is not null and withdrawn_at is null
-                and (confirmed_at is null or confirmed_at >= known_until)
+            case when ground is null and consent_id is null then 'consent_missing' end,
+            case when ground is null and withdrawn_at is null and not is_for_address
+                then 'consent_for_another_address' end,
+            case when ground is null and withdrawn_at is null and is_for_address
+                and is_presumed and not 'presumed_consent' = any(grounds)
+                then 'consent_missing' end,
+            case when ground is null and withdrawn_at is null and is_for_address
+                and not is_presumed and not is_confirmed
                 then 'consent_unconfirmed' end,
-            case when withdrawn_at is null and confirmed_at < known_until
-                and greatest(confirmed_at::date, last_used_on)
-                    < eligibility.as_of - make_interval(months => consent_unused_months)
+            case when ground is null and withdrawn_at is null and is_for_address
+                and case when is_presumed then 'presumed_consent' = any(grounds)
+                    else is_confirmed end
                 then 'consent_unused_too_long' end,
+            case when not is_wanted then 'channel_not_wanted' end,
+            case when last_sent_on + pause_days > eligibility.as_of
+                then 'contacted_too_recently' end,
+            case when is_by_contact_person and for_campaign <> '' and for_channel <> 'phone'
+                then 'contact_person_only' end,
+            case when is_minor then 'minor' end,
+            case when is_deceased then 'deceased' end,
+            case when is_insolvent then 'insolvent' end,
+            case when dunned_payment_id is not null then 'in_dunning' end,
+            case when disputed_payment_id is not null then 'in_dispute' end,
+            case when open_complaint_id is not null then 'open_complaint' end,
             case when later_order_id is not null then 'returned' end,
             case when holdout_assignment_id is not null then 'holdout_of_another_campaign' end,
             case when other_message_id is not null then 'contacted_by_another_campaign' end
         ], null) as reasons
-    from facts
+    from grounded
 )
 
 select
@@ -141,8 +319,17 @@ select
     cardinality(judged.reasons) = 0,
     judged.reasons,
     jsonb_strip_nulls(jsonb_build_object(
-        'consent', consent_id,
+        'ground', ground,
+        'since', case ground
+            when 'existing_customer' then address_from_sale_at
+            when 'until_objection' then null
+            else granted_at
+        end,
+        'consent', case when ground is null or ground in ('consent', 'presumed_consent')
+            then consent_id end,
         'suppression', suppression_id,
+        'payment', coalesce(dunned_payment_id, disputed_payment_id),
+        'complaint', open_complaint_id,
         'order', later_order_id,
         'holdout', holdout_assignment_id,
         'message', other_message_id

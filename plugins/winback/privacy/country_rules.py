@@ -1,0 +1,73 @@
+"""The rules of `config/country_rules.yaml`: what allows a message beside express consent.
+
+Read and checked here, and handed to `ops.eligibility` as `ops.country_rule`. Data and not code, so
+that a lawyer can read and change them.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, RootModel, ValidationError
+
+from winback import strict_yaml
+from winback.errors import SettingsError
+from winback.warehouse import connection as warehouse
+
+Country = Annotated[str, Field(pattern=r"^[A-Z]{2}$")]
+Channel = Literal["email", "phone", "letter", "ads"]
+Kind = Literal["consumer", "business"]
+Ground = Literal["existing_customer", "presumed_consent", "until_objection"]
+Law = Annotated[str, Field(min_length=1)]
+
+
+class CountryRules(RootModel[dict[Country, dict[Channel, dict[Kind, dict[Ground, Law]]]]]):
+    """The whole file."""
+
+    def rows(self) -> list[tuple[str, str, str, str, str]]:
+        """Country, channel, kind, ground and law of each rule."""
+        return [
+            (country, channel, kind, ground, law)
+            for country, channels in self.root.items()
+            for channel, kinds in channels.items()
+            for kind, grounds in kinds.items()
+            for ground, law in grounds.items()
+        ]
+
+
+def read(path: Path) -> CountryRules:
+    """Reads the file.
+
+    Raises:
+        SettingsError: It is not there or wrong; the message names the place and the mend.
+    """
+    try:
+        content = strict_yaml.load(path.read_text(encoding="utf-8"))
+        return CountryRules.model_validate({} if content is None else content)
+    except OSError as error:
+        raise SettingsError(f"{path} can not be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"{path.name}: no valid YAML: {' '.join(str(error).split())}"
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"] if part != "[key]")
+        raise SettingsError(
+            f"{path.name}: `{place or 'the file'}`: {first['msg']}; write country, channel, kind"
+            " and ground, each indented below the other, such as DE, email, consumer,"
+            " existing_customer: the law"
+        ) from error
+
+
+def store(rules: CountryRules) -> None:
+    """Replaces the rules that verdicts go by."""
+    with warehouse.connect("loader") as connection:
+        connection.execute("delete from ops.country_rule")
+        connection.cursor().executemany(
+            "insert into ops.country_rule (country, channel, kind, ground, law)"
+            " values (%s, %s, %s, %s, %s)",
+            rules.rows(),
+        )

@@ -1,0 +1,240 @@
+"""Asking a customer to confirm a consent (double opt-in): once, by a mail without advertising.
+
+Not a campaign, so it is no row of the send ledger: `ops.opt_in_request` is its proof, with the same
+order of commits. `dispatching` is committed before the request leaves, and a request whose fate
+nobody knows is not sent again before the pause is over.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import psycopg
+
+from winback.errors import DispatchRefused
+from winback.outreach.message import DEFAULT_LANGUAGE, Recipient, Sender
+from winback.outreach.sendgrid_transport import Outcome, SendGridTransport, request_body
+from winback.outreach.web_address import is_https, is_loopback, is_web_address
+from winback.privacy.keyed_hash import customer_key
+from winback.privacy.opt_in_mail import ConsentText, compose_request, consent_text
+from winback.privacy.recipients import require_mail_provider
+from winback.record import opt_in, unsubscribe
+from winback.select.campaigns import LANGUAGES
+from winback.settings import Settings, settings
+from winback.warehouse import connection as warehouse
+
+PURPOSES = ("marketing", "survey")
+CATEGORY = "opt_in"
+# that there is no consent, or none any more for want of use, is why one is asked for
+_WHY_WE_ASK = {
+    "consent_missing",
+    "consent_unconfirmed",
+    "consent_unused_too_long",
+    "consent_for_another_address",
+}
+
+_PERSON = """
+select c.email_hash, p.email, c.locale, verdict.reasons, verdict.evidence ->> 'ground'
+from raw.customers as c
+inner join pii.customers as p using (customer_key)
+cross join lateral ops.eligibility(
+    array[c.customer_key], array['infinity'::timestamptz], '', 'email', %(today)s, now(),
+    %(months)s, 0
+) as verdict
+where c.customer_key = %(customer)s and c.deleted_at is null
+"""
+
+_EARLIER = """
+select text_version, requested_at, confirmed_at is not null from ops.opt_in_request
+where customer_key = %(customer)s and address_hash = %(address)s and purpose = %(purpose)s
+    and state <> 'rejected'
+    and (
+        confirmed_at > now() - make_interval(months => %(months)s)
+        or requested_at > now() - make_interval(days => %(pause)s)
+    )
+order by confirmed_at is not null desc, requested_at desc limit 1
+"""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that has left, or may have."""
+
+    request_id: UUID
+    text_version: str
+    expires_on: date
+    state: str
+
+
+@dataclass(frozen=True)
+class _Request:
+    request_id: UUID
+    text: ConsentText
+    email: str
+    requested_at: datetime
+    expires_at: datetime
+
+
+def ask(customer_id: str, purpose: str, source: str, requested_by: str) -> Asked:
+    """Asks a customer by mail to confirm a consent for e-mail.
+
+    Args:
+        customer_id: The customer's id at the source.
+        purpose: One of `PURPOSES`.
+        source: Where the customer said that they want it, such as `checkout`; kept as proof.
+        requested_by: Who asks, for the record.
+
+    Returns:
+        The request; its state is `accepted`, or `unknown` when nobody knows whether it left.
+
+    Raises:
+        DispatchRefused: The customer may not be asked, was asked already, or nothing may be sent.
+        CampaignError: The templates are wrong.
+    """
+    config = settings()
+    _require_allowed(config)
+    if purpose not in PURPOSES:
+        raise DispatchRefused(f"{purpose!r} is no purpose: write one of {', '.join(PURPOSES)}")
+    if not source.strip():
+        raise DispatchRefused("say where the customer asked for it, such as --source checkout")
+    sender = Sender(config.sender_name, config.sender_email, config.sender_postal_address)
+    key = customer_key(config.dataset, customer_id)
+    with warehouse.connect("sender") as connection:
+        request = _keep(connection, key, purpose, source, requested_by, sender, config)
+        body = _body(request, sender, config)
+    # from here on it may have left, whatever happens
+    transport = SendGridTransport(
+        config.sendgrid_url, config.sendgrid_api_key, config.send_timeout_seconds
+    )
+    return _settle(request, transport.send(body), config)
+
+
+def _keep(
+    connection: psycopg.Connection,
+    key: str,
+    purpose: str,
+    source: str,
+    requested_by: str,
+    sender: Sender,
+    config: Settings,
+) -> _Request:
+    values: dict[str, Any] = {
+        "customer": key,
+        "purpose": purpose,
+        "today": config.today(),
+        "months": config.consent_unused_months,
+        "pause": config.opt_in_pause_days,
+    }
+    # one at a time, so that two people who press at once send one mail
+    connection.execute("select pg_advisory_xact_lock(hashtextextended(%(customer)s, 2))", values)
+    row = connection.execute(_PERSON, values).fetchone()
+    if row is None:
+        raise DispatchRefused(
+            "there is no such customer: write the id as your source has it, and load it first"
+        )
+    address_hash, email, locale, reasons, ground = row
+    against = [reason for reason in reasons if reason not in _WHY_WE_ASK]
+    if against or not email:
+        raise DispatchRefused(
+            f"this customer may not be asked: {', '.join(against) or 'no_address'}"
+        )
+    if purpose == "marketing" and ground == "consent":
+        raise DispatchRefused("this customer has agreed already: there is nothing to ask for")
+    earlier = connection.execute(_EARLIER, values | {"address": address_hash}).fetchone()
+    if earlier is not None:
+        raise DispatchRefused(_already(earlier[0], earlier[1], earlier[2], config))
+    language = (locale or "")[:2].lower()
+    text = consent_text(
+        config.campaigns / "templates",
+        purpose,
+        language if language in LANGUAGES else DEFAULT_LANGUAGE,
+        sender,
+        config.consent_unused_months,
+    )
+    connection.execute(
+        "insert into ops.consent_text"
+        " (text_version, channel, purpose, language, advertiser, content)"
+        " values (%s, 'email', %s, %s, %s, %s) on conflict do nothing",
+        (text.version, purpose, text.language, sender.name, text.content),
+    )
+    [(request_id, requested_at, expires_at)] = connection.execute(
+        "insert into ops.opt_in_request (customer_key, address_hash, channel, purpose,"
+        " text_version, source, requested_by, expires_at)"
+        " values (%s, %s, 'email', %s, %s, %s, %s, now() + make_interval(days => %s))"
+        " returning request_id, requested_at, expires_at",
+        (key, address_hash, purpose, text.version, source, requested_by, config.opt_in_valid_days),
+    ).fetchall()
+    return _Request(request_id, text, email, requested_at, expires_at)
+
+
+def _body(request: _Request, sender: Sender, config: Settings) -> dict[str, Any]:
+    web = f"{config.public_url.rstrip('/')}/winback"
+    zone = ZoneInfo(config.business_timezone)
+    requested_on = request.requested_at.astimezone(zone).date()
+    stop_url = f"{web}/unsubscribe/{unsubscribe.token(request.request_id)}"
+    mail = compose_request(
+        config.campaigns / "templates",
+        request.text,
+        sender,
+        confirm_url=f"{web}/opt-in/{opt_in.token(request.request_id)}",
+        stop_url=stop_url,
+        requested_on=requested_on,
+        expires_on=request.expires_at.astimezone(zone).date(),
+    )
+    # the dates belong to campaigns; no tag of this mail asks for them
+    recipient = Recipient(
+        request.request_id, request.email, None, None, requested_on, requested_on, stop_url
+    )
+    return request_body(mail, [recipient], sender, CATEGORY)
+
+
+def _settle(request: _Request, outcome: Outcome, config: Settings) -> Asked:
+    state = outcome.kind if outcome.kind in ("accepted", "unknown") else "rejected"
+    with warehouse.connect("sender") as connection:
+        connection.execute(
+            "update ops.opt_in_request set state = %s, settled_at = now(),"
+            " provider_message_id = %s, reason = %s where request_id = %s",
+            (
+                state,
+                outcome.detail if state == "accepted" else None,
+                None if state == "accepted" else outcome.detail,
+                request.request_id,
+            ),
+        )
+    if state == "rejected":
+        raise DispatchRefused(f"the request was not sent ({outcome.detail}): mend it and ask again")
+    expires_on = request.expires_at.astimezone(ZoneInfo(config.business_timezone)).date()
+    return Asked(request.request_id, request.text.version, expires_on, state)
+
+
+def _already(version: str, at: datetime, is_confirmed: bool, config: Settings) -> str:
+    day = at.astimezone(ZoneInfo(config.business_timezone)).date()
+    if is_confirmed:
+        return f"this customer has agreed already ({version}): there is nothing to ask for"
+    again = day + timedelta(days=config.opt_in_pause_days)
+    return f"this customer was asked on {day} ({version}) and has not answered: ask after {again}"
+
+
+def _require_allowed(config: Settings) -> None:
+    if not config.sendgrid_api_key:
+        raise DispatchRefused("there is no key for the mail API: set WINBACK_SENDGRID_API_KEY")
+    if not is_web_address(config.public_url):
+        raise DispatchRefused(
+            "public_url is no web address, so the link would lead nowhere: set it to an address"
+            " such as https://shop.example"
+        )
+    if config.mail_transport == "sandbox":
+        if not is_loopback(config.sendgrid_url):
+            raise DispatchRefused(
+                "mail_transport is `sandbox`, but sendgrid_url is not on this machine:"
+                " set mail_transport to `sendgrid` to write to real people"
+            )
+        return
+    for name in ("sendgrid_url", "public_url"):
+        if not is_https(getattr(config, name)):
+            raise DispatchRefused(f"{name} must be an https address to write to real people")
+    require_mail_provider(config)
