@@ -204,7 +204,7 @@ from floor.int_customers__known as k
 full join scored as s on k.customer_key = s.customer_key;
 analyze floor.dim_customers;
 
-create table floor.int_customers__facts as
+create view floor.int_customers__facts as
 select customer_key, 'n_orders' as fact, n_orders::numeric(24, 4) as amount
 from floor.int_customers__rhythm
 union all

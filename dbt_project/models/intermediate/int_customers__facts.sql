@@ -1,5 +1,7 @@
 -- What the customer rules may ask about a customer, one fact a row. A fact that no feed tells is
 -- not there, and a condition on it holds for nobody.
+{{ config(materialized='view') }}
+
 with returned as (
     select
         coalesce(merged.person_key, sent_back.customer_key) as customer_key,

@@ -81,6 +81,10 @@ TABLES: dict[str, str] = {
 TIMES: dict[str, str] = {
     "registered_at": "registered|registration|signup|signedup|joined|membersince|customersince"
     "|since|kundeseit|seit|registriert|registrierungs|anmelde|angemeldet|eintritts?",
+    "address_from_sale_at": "addressfromsale|adresseausverkauf|adresseausbestellung",
+    "similar_goods_at": "similargoods|similarproducts|aehnlichewaren",
+    "opt_out_notice_at": "optoutnotice|objectionnotice|widerspruchshinweis",
+    "objected_at": "objected|objection|widersprochen|widerspruchs",
     "ordered_at": "ordered|order|placed|purchased?|sold|bestellt|bestell|bestellungs|auftrags|kauf",
     "listed_at": "listed|launched|launch|availablefrom|verfuegbarab|gelistet",
     "discontinued_at": "discontinued|ausgelistet|eingestellt|auslauf",
