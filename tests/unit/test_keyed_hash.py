@@ -16,9 +16,13 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WINBACK_KEY", "test key")
 
 
-def test_it_is_hmac_sha256_of_purpose_and_text() -> None:
-    expected = hmac.new(b"test key", b"email\x1fada@example.com", hashlib.sha256).hexdigest()
-    assert keyed_hash("email", "ada@example.com") == expected[:32]
+@pytest.mark.parametrize("length", [1, 63, 64, 65, 200])
+def test_it_is_hmac_sha256_of_purpose_and_text(length: int) -> None:
+    key = "ä" * (length // 2) + "k" * (length % 2)
+    assert len(key.encode()) == length
+    expected = hmac.new(key.encode(), "email\x1fjörg@example.com".encode(), hashlib.sha256)
+    assert keyed_hash("email", "jörg@example.com", key) == expected.hexdigest()[:32]
+    assert keyed_hash("email", "jörg@example.com") != expected.hexdigest()[:32]
 
 
 def test_purpose_key_and_dataset_keep_hashes_apart() -> None:
