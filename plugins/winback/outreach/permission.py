@@ -23,6 +23,17 @@ def require_allowed(snapshot_id: int, as_of: date, config: Settings) -> None:
         DispatchRefused: With the reason and the mend.
     """
     require_fit_to_act(snapshot_id, as_of)
+    if config.mail_transport != "sandbox":
+        _require_fresh(as_of, config, _now())
+    require_provider(config)
+
+
+def require_provider(config: Settings) -> None:
+    """Refuses to send by a way that is not set up, not safe, or without a contract on record.
+
+    Raises:
+        DispatchRefused: With the reason and the mend.
+    """
     if not config.sendgrid_api_key:
         raise DispatchRefused("there is no key for the mail API: set WINBACK_SENDGRID_API_KEY")
     if not is_web_address(config.public_url):
@@ -37,24 +48,6 @@ def require_allowed(snapshot_id: int, as_of: date, config: Settings) -> None:
                 " set mail_transport to `sendgrid` to write to real people"
             )
         return
-    _require_real(as_of, config, _now())
-
-
-def _now() -> datetime:
-    # the same clock for every worker, and the one that leases go by
-    with warehouse.connect("sender") as connection:
-        now: datetime
-        [(now,)] = connection.execute("select now()").fetchall()
-    return now
-
-
-def _require_real(as_of: date, config: Settings, now: datetime) -> None:
-    age = now - config.as_of_at(as_of)
-    if not timedelta(0) <= age <= timedelta(hours=config.send_validity_hours):
-        raise DispatchRefused(
-            f"as_of {as_of} lies outside the {config.send_validity_hours} hours for which a"
-            " selection is valid: nothing is sent; run winback_ingest for today"
-        )
     if not (is_https(config.sendgrid_url) or is_loopback(config.sendgrid_url)):
         raise DispatchRefused(
             "sendgrid_url is not https: names and addresses would travel in the clear;"
@@ -67,3 +60,20 @@ def _require_real(as_of: date, config: Settings, now: datetime) -> None:
             " unsubscribe link points there: set it before writing to real people"
         )
     require_mail_provider(config)
+
+
+def _now() -> datetime:
+    # the same clock for every worker, and the one that leases go by
+    with warehouse.connect("sender") as connection:
+        now: datetime
+        [(now,)] = connection.execute("select now()").fetchall()
+    return now
+
+
+def _require_fresh(as_of: date, config: Settings, now: datetime) -> None:
+    age = now - config.as_of_at(as_of)
+    if not timedelta(0) <= age <= timedelta(hours=config.send_validity_hours):
+        raise DispatchRefused(
+            f"as_of {as_of} lies outside the {config.send_validity_hours} hours for which a"
+            " selection is valid: nothing is sent; run winback_ingest for today"
+        )

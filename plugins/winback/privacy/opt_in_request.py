@@ -17,11 +17,10 @@ import psycopg
 
 from winback.errors import DispatchRefused
 from winback.outreach.message import DEFAULT_LANGUAGE, Recipient, Sender
+from winback.outreach.permission import require_provider
 from winback.outreach.sendgrid_transport import Outcome, SendGridTransport, request_body
-from winback.outreach.web_address import is_https, is_loopback, is_web_address
 from winback.privacy.keyed_hash import customer_key
 from winback.privacy.opt_in_mail import ConsentText, compose_request, consent_text
-from winback.privacy.recipients import require_mail_provider
 from winback.record import opt_in, unsubscribe
 from winback.select.campaigns import LANGUAGES
 from winback.settings import Settings, settings
@@ -96,7 +95,7 @@ def ask(customer_id: str, purpose: str, source: str, requested_by: str) -> Asked
         CampaignError: The templates are wrong.
     """
     config = settings()
-    _require_allowed(config)
+    require_provider(config)
     if purpose not in PURPOSES:
         raise DispatchRefused(f"{purpose!r} is no purpose: write one of {', '.join(PURPOSES)}")
     if not source.strip():
@@ -217,24 +216,3 @@ def _already(version: str, at: datetime, is_confirmed: bool, config: Settings) -
         return f"this customer has agreed already ({version}): there is nothing to ask for"
     again = day + timedelta(days=config.opt_in_pause_days)
     return f"this customer was asked on {day} ({version}) and has not answered: ask after {again}"
-
-
-def _require_allowed(config: Settings) -> None:
-    if not config.sendgrid_api_key:
-        raise DispatchRefused("there is no key for the mail API: set WINBACK_SENDGRID_API_KEY")
-    if not is_web_address(config.public_url):
-        raise DispatchRefused(
-            "public_url is no web address, so the link would lead nowhere: set it to an address"
-            " such as https://shop.example"
-        )
-    if config.mail_transport == "sandbox":
-        if not is_loopback(config.sendgrid_url):
-            raise DispatchRefused(
-                "mail_transport is `sandbox`, but sendgrid_url is not on this machine:"
-                " set mail_transport to `sendgrid` to write to real people"
-            )
-        return
-    for name in ("sendgrid_url", "public_url"):
-        if not is_https(getattr(config, name)):
-            raise DispatchRefused(f"{name} must be an https address to write to real people")
-    require_mail_provider(config)
