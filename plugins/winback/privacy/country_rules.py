@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import Field, RootModel, ValidationError
 
 from winback import strict_yaml
@@ -43,23 +42,7 @@ def read(path: Path) -> CountryRules:
     Raises:
         SettingsError: It is not there or wrong; the message names the place and the mend.
     """
-    try:
-        content = strict_yaml.load(path.read_text(encoding="utf-8"))
-        return CountryRules.model_validate({} if content is None else content)
-    except OSError as error:
-        raise SettingsError(f"{path} can not be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f"{path.name}: no valid YAML: {' '.join(str(error).split())}"
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        raise SettingsError(
-            f"{path.name}: `{place or 'the file'}`: {first['msg']}; write country, channel, kind"
-            " and ground, each indented below the other, such as DE, email, consumer,"
-            " existing_customer: the law"
-        ) from error
+    return strict_yaml.read(path, CountryRules, SettingsError, _explain)
 
 
 def store(rules: CountryRules) -> None:
@@ -71,3 +54,12 @@ def store(rules: CountryRules) -> None:
             " values (%s, %s, %s, %s, %s)",
             rules.rows(),
         )
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    return (
+        f"`{place or 'the file'}`: {first['msg']}; write country, channel, kind and ground, each"
+        " indented below the other, such as DE, email, consumer, existing_customer: the law"
+    )

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from winback import strict_yaml
@@ -60,21 +59,7 @@ def read(path: Path) -> Register:
     Raises:
         SettingsError: It is not there or wrong; the message names the place and the mend.
     """
-    try:
-        return Register.model_validate(strict_yaml.load(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise SettingsError(f"{path} can not be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(
-            f"{path.name}: no valid YAML: {' '.join(str(error).split())}"
-        ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise SettingsError(
-            f"{path.name}: `{place or 'the file'}`: {first['msg'].removeprefix('Value error, ')};"
-            " its head shows an entry"
-        ) from error
+    return strict_yaml.read(path, Register, SettingsError, _explain)
 
 
 def require_mail_provider(config: Settings) -> None:
@@ -104,3 +89,12 @@ def require_mail_provider(config: Settings) -> None:
             f"{config.recipients}: the contract with {entry.name} begins on {entry.contract_on}:"
             " nothing is sent before"
         )
+
+
+def _explain(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return (
+        f"`{place or 'the file'}`: {first['msg'].removeprefix('Value error, ')};"
+        " its head shows an entry"
+    )

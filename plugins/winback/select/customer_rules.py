@@ -9,7 +9,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal, Self, get_args
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from winback import strict_yaml
@@ -69,17 +68,7 @@ def read(path: Path) -> CustomerRules:
     Raises:
         CustomerRuleError: It is not there or wrong; the message names the place and the mend.
     """
-    try:
-        content = strict_yaml.load(path.read_text(encoding="utf-8"))
-        return CustomerRules.model_validate({} if content is None else content)
-    except OSError as error:
-        raise CustomerRuleError(f"{path} can not be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise CustomerRuleError(
-            f"{path.name}: no valid YAML: {' '.join(str(error).split())}"
-        ) from error
-    except ValidationError as error:
-        raise CustomerRuleError(_explain(path, error)) from error
+    return strict_yaml.read(path, CustomerRules, CustomerRuleError, _explain)
 
 
 def store(rules: CustomerRules) -> None:
@@ -102,11 +91,11 @@ def store(rules: CustomerRules) -> None:
         )
 
 
-def _explain(path: Path, error: ValidationError) -> str:
+def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"] if part != "[key]")
     if "literal_error" in first["type"]:
-        return f"{path.name}: `{place}` is no fact; the facts are {', '.join(get_args(Fact))}"
+        return f"`{place}` is no fact; the facts are {', '.join(get_args(Fact))}"
     if first["type"] == "extra_forbidden":
-        return f"{path.name}: `{place}` is no key here: leave it out"
-    return f"{path.name}: `{place or 'the file'}`: {first['msg'].removeprefix('Value error, ')}"
+        return f"`{place}` is no key here: leave it out"
+    return f"`{place or 'the file'}`: {first['msg'].removeprefix('Value error, ')}"
