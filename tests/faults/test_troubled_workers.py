@@ -27,6 +27,11 @@ def decide(word: str) -> None:
         campaign_state.decide(connection, CAMPAIGN, Decision(word, "because", "ann"))  # type: ignore[arg-type]
 
 
+def wait_for_the_end_of_the_lease(flow: Planned) -> None:
+    is_over = "select max(lease_until) < now() from ops.outreach"
+    wait_until(lambda: flow.warehouse.execute(is_over) == [(True,)])
+
+
 # Standing still
 
 
@@ -42,7 +47,7 @@ def test_a_worker_that_stands_still_before_the_commit_finds_its_claims_gone(
         assert flow.states() == {"claimed": N}
         slow.freeze()
         slow.go_on()
-        time.sleep(1.2)
+        wait_for_the_end_of_the_lease(flow)
         taking_over = threading.Thread(target=send, args=(flow,))
         taking_over.start()
         if step == "after_claim":
@@ -70,7 +75,7 @@ def test_a_worker_that_stands_still_after_the_commit_sends_once_and_late(
         slow.wait_until_it_stops()
         slow.freeze()
         slow.go_on()
-        time.sleep(2.2)
+        wait_for_the_end_of_the_lease(flow)
         # the others must take it for dead, and send nothing again
         assert send(flow) == {}
         assert flow.states() == {"unknown": N}
@@ -91,7 +96,7 @@ def test_a_message_decided_about_while_its_worker_stood_still_keeps_the_truth(
     with worker(flow, "--stop-at=after_dispatch_commit") as slow:
         slow.wait_until_it_stops()
         slow.freeze()
-        time.sleep(2.2)
+        wait_for_the_end_of_the_lease(flow)
         with warehouse.connect("sender") as connection:
             resend(connection, [message_id], Decision("resend", "nobody answers", "ann"))
         slow.thaw()
