@@ -1,0 +1,88 @@
+"""Suppressions: what lifts one, and what does not."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from tests.consent_shop import FOUR, Shop, ago
+from winback.privacy.keyed_hash import address_hash
+
+
+def suppress(shop: Shop, at: str, scope: str = "person", reason: str = "unsubscribe") -> None:
+    shop.put(
+        "ops.suppression", address_hash="hash of ada", scope=scope, reason=reason,
+        customer_key="ada" if scope == "person" else None, suppressed_at=at,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("scope", "reason"),
+    [
+        ("address", "bounce"), ("address", "dropped"), ("person", "unsubscribe"),
+        ("person", "spam_report"), ("person", "objection"),
+    ],
+)  # fmt: skip
+def test_only_a_new_express_consent_lifts_a_suppression(
+    shop: Shop, scope: str, reason: str
+) -> None:
+    shop.customer()
+    shop.consent()
+    suppress(shop, ago(100), scope, reason)
+    assert shop.verdict().reasons == ["suppressed"]
+    # asked for before, confirmed afterwards
+    shop.consent(consent_id="b", granted_at=ago(101), confirmed_at=ago(99))
+    assert shop.verdict().reasons == ["suppressed"]
+    shop.consent(consent_id="c", granted_at=ago(90), confirmed_at=None)
+    assert shop.verdict().reasons == ["suppressed", "consent_unconfirmed"]
+    shop.consent(consent_id="d", granted_at=ago(80), confirmed_at=ago(80), email_hash="other")
+    assert "suppressed" in shop.verdict().reasons
+    shop.consent(consent_id="e", granted_at=ago(70), confirmed_at=ago(70))
+    assert shop.verdict().reasons == []
+    taken_back = "update raw.consents set withdrawn_at = %s where consent_id = 'e'"
+    shop.warehouse.execute(taken_back, (ago(60),))
+    assert shop.verdict().reasons == ["suppressed", "consent_withdrawn"]
+    shop.warehouse.execute(taken_back, (None,))
+    # other channels keep quiet until there is one for them
+    assert "suppressed" in shop.verdict(channel="letter").reasons
+
+
+def test_the_existing_customer_rule_lifts_nothing(shop: Shop) -> None:
+    shop.customer(**FOUR)
+    suppress(shop, ago(301))
+    assert shop.verdict().reasons == ["suppressed"]
+
+
+def test_who_objects_again_after_a_new_consent_has_objected(shop: Shop) -> None:
+    shop.customer()
+    suppress(shop, ago(100))
+    shop.consent(granted_at=ago(50), confirmed_at=ago(50))
+    assert shop.verdict().reasons == []
+    with psycopg.connect(shop.warehouse.url) as connection:
+        connection.execute("set role winback_webhook")
+        connection.execute(
+            "insert into ops.suppression (address_hash, customer_key, scope, reason)"
+            " values ('hash of ada', 'ada', 'person', 'unsubscribe') on conflict do nothing"
+        )
+    assert shop.verdict().reasons == ["suppressed"]
+    assert shop.warehouse.execute(
+        "select count(*), max(suppressed_at) = %s, max(renewed_at) > now() - interval '1 hour'"
+        " from ops.suppression",
+        (ago(100),),
+    ) == [(1, True, True)]
+
+
+def test_a_suppression_survives_erasure_and_a_new_registration(shop: Shop) -> None:
+    """The hash is that of the normalised address, and needs no row of the customer."""
+    hashed = address_hash("email", "ada@example.com")
+    shop.customer(email_hash=hashed)
+    shop.consent()
+    shop.put(
+        "ops.suppression", address_hash=hashed, customer_key="ada", scope="person",
+        reason="unsubscribe", suppressed_at=ago(100),
+    )  # fmt: skip
+    for table in ("raw.customers", "raw.orders", "raw.consents"):
+        shop.warehouse.execute(f"delete from {table}")
+    shop.customer("new number", email_hash=address_hash("email", " Ada@Example.COM "))
+    shop.consent("new number", granted_at=ago(200), confirmed_at=ago(200))
+    assert shop.verdict("new number").reasons == ["suppressed"]
