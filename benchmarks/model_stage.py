@@ -162,12 +162,14 @@ class Shop:
             return cursor.fetchall() if cursor.description else []
 
     def differences(self) -> list[str]:
-        """Tables that the script makes otherwise than the models."""
+        """Tables and views that the script makes otherwise than the models."""
         names = self.execute(
             "select f.table_name, m.table_schema from information_schema.tables as f"
             " left join information_schema.tables as m on m.table_name = f.table_name"
             " and m.table_schema in ('intermediate', 'marts')"
-            " where f.table_schema = 'floor' and f.table_type = 'BASE TABLE'"
+            " where f.table_schema = 'floor'"
+            # a view without a counterpart is a step of the script
+            " and (f.table_type = 'BASE TABLE' or m.table_name is not null)"
         )
         return [
             str(name)

@@ -62,13 +62,14 @@ with numbered as (
 ), stocked as (
     select
         *, purchase_date - previous_purchase_date as gap_days,
-        exp({quantity_elasticity} * coalesce((log_quantity - avg(log_quantity) over (
+        greatest(exp({quantity_elasticity} * coalesce((log_quantity - avg(log_quantity) over (
             partition by customer_key order by purchase_date rows unbounded preceding
-        ))::numeric(12, 7), 0))::numeric(12, 4) as stock_factor
+        ))::numeric(12, 7), 0)), 0.0001)::numeric(12, 4) as stock_factor
     from numbered
 ), adjusted as (
     select
         *, stock_factor::float8 as stock,
+        greatest(least(round(2 * ln(stock_factor::float8) / ln(2)), 6), -2)::int as stock_level,
         (gap_days / lag(stock_factor) over (
             partition by customer_key order by purchase_date
         ))::numeric(12, 2) as adjusted_gap_days
@@ -86,11 +87,12 @@ with numbered as (
         (pace * early * stock)::numeric(9, 2) as early_days,
         (pace * expected * stock)::numeric(9, 2) as expected_days,
         (pace * late * stock)::numeric(9, 2) as late_days,
-        (case when summed.n_gaps = 0 then {inactive_days} else {lapse_multiplier} * late * pace end
+        (case when summed.n_gaps = 0 then {inactive_days} else {lapse_multiplier} * usual_late * pace end
         )::numeric(9, 2) as usual_lapse_days
     from summed
     inner join ops.rhythm_quantile as quantiles
-        on model_run_id = {rhythm_run_id} and least(summed.n_gaps, {most_gaps}) = quantiles.n_gaps
+        on model_run_id = {rhythm_run_id} and summed.stock_level = quantiles.stock_level
+            and least(summed.n_gaps, {most_gaps}) = quantiles.n_gaps
 )
 select
     customer_key, purchase_date, first_purchase_date, next_purchase_date, last_ordered_at,
@@ -204,7 +206,7 @@ from floor.int_customers__known as k
 full join scored as s on k.customer_key = s.customer_key;
 analyze floor.dim_customers;
 
-create view floor.int_customers__facts as
+create view floor.facts as
 select customer_key, 'n_orders' as fact, n_orders::numeric(24, 4) as amount
 from floor.int_customers__rhythm
 union all
@@ -218,7 +220,7 @@ create table floor.fct_customer_rules as
 select
     facts.customer_key, '{as_of_date}'::date as as_of, rules.kind, rules.rule, rules.because
 from ops.customer_rule as rules
-inner join floor.int_customers__facts as facts
+inner join floor.facts as facts
     on rules.fact = facts.fact and coalesce(rules.at_least <= facts.amount, true)
     and coalesce(rules.below > facts.amount, true)
 group by facts.customer_key, rules.kind, rules.rule, rules.because
@@ -312,11 +314,10 @@ where before is null or before is distinct from (state, is_lapsed, not_lapsed_be
 create index on floor.int_customers__timeline (customer_key);
 analyze floor.int_customers__timeline;
 
-create table floor.fct_customer_states as
+create table floor.int_customers__standing as
 select
-    t.customer_key, '{as_of_date}'::date as as_of, t.state, t.is_lapsed, t.not_lapsed_because,
-    t.valid_from as state_since, r.last_purchase_date,
-    '{as_of_date}'::date - r.last_purchase_date as days_since_last_purchase, r.n_purchases,
+    t.customer_key, t.state, t.is_lapsed, t.not_lapsed_because, t.valid_from as state_since,
+    r.last_purchase_date, r.last_ordered_at, r.n_purchases,
     r.last_purchase_date + round(r.expected_days)::int as expected_next_purchase_date,
     r.last_purchase_date + round(r.early_days)::int as expected_next_purchase_from,
     r.last_purchase_date + round(r.late_days)::int as expected_next_purchase_until,
@@ -324,23 +325,30 @@ select
 from floor.int_customers__timeline as t
 inner join floor.int_customers__rhythm as r using (customer_key)
 where t.valid_from <= '{as_of_date}' and coalesce('{as_of_date}' < t.valid_until, true);
-analyze floor.fct_customer_states;
+create index on floor.int_customers__standing (customer_key);
+analyze floor.int_customers__standing;
 
-create table floor.fct_inactive_six_months as
+create view floor.fct_customer_states as
 select
-    customer_key, '{as_of_date}'::date as as_of, last_purchase_date,
-    '{as_of_date}'::date - last_purchase_date as days_since_last_purchase
-from floor.int_customers__rhythm
-where '{as_of_date}'::date - last_purchase_date > {inactive_days};
+    customer_key, '{as_of_date}'::date as as_of, state, is_lapsed, not_lapsed_because, state_since,
+    last_purchase_date, '{as_of_date}'::date - last_purchase_date as days_since_last_purchase,
+    n_purchases, expected_next_purchase_date, expected_next_purchase_from,
+    expected_next_purchase_until, expected_gap_days, lapse_after_days
+from floor.int_customers__standing;
 
-create table floor.int_candidates as
+create view floor.fct_inactive_six_months as
+select customer_key, as_of, last_purchase_date, days_since_last_purchase
+from floor.fct_customer_states
+where days_since_last_purchase > {inactive_days};
+
+create view floor.int_candidates as
 select
     md5(s.customer_key || '|last_purchase|' || s.last_purchase_date) as lapse_id,
-    s.customer_key, s.as_of, 'last_purchase' as occasion, s.last_purchase_date as occasion_date,
-    r.last_ordered_at, s.days_since_last_purchase, s.state, c.value_tier, c.segment_before,
-    c.turnover_cents
-from floor.fct_customer_states as s
-inner join floor.int_customers__rhythm as r using (customer_key)
+    s.customer_key, '{as_of_date}'::date as as_of, 'last_purchase' as occasion,
+    s.last_purchase_date as occasion_date, s.last_ordered_at,
+    '{as_of_date}'::date - s.last_purchase_date as days_since_last_purchase, s.state,
+    c.value_tier, c.segment_before, c.turnover_cents
+from floor.int_customers__standing as s
 inner join floor.dim_customers as c using (customer_key)
 where s.is_lapsed;
 
@@ -371,7 +379,7 @@ where t.is_lapsed;
 create index on floor.int_losses__dated (customer_key);
 analyze floor.int_losses__dated;
 
-create table floor.int_reasons__weighed as
+create view floor.int_reasons__weighed as
 select
     customer_key, lost_on, 'unknown' as reason, false as is_stated, 1::numeric(8, 3) as weight,
     1 as rank, 0 as n_sources, null::date as newest_on, 'nothing points to a reason' as evidence
@@ -402,7 +410,7 @@ cross join lateral (values (l.lost_on, true), (l.returned_on, false)) as event (
 where event.on_date is not null
 group by 1, c.value_tier;
 
-create table floor.int_warning_signs__ordered as
+create view floor.int_warning_signs__ordered as
 with gaps as (
     select
         c.*, r.n_gaps, r.calendar_kind, r.last_purchase_date, r.expected_days, r.late_days,
@@ -412,6 +420,8 @@ with gaps as (
         )::numeric(9, 2) as earlier_gap_days
     from floor.int_customers__compared as c
     inner join floor.int_customers__rhythm as r using (customer_key)
+    inner join floor.int_customers__standing as s using (customer_key)
+    where not s.is_lapsed
 )
 select
     customer_key, 'rarer_orders' as sign,
@@ -433,11 +443,8 @@ from gaps
 where n_gaps >= 4 and earlier_cents > 0
     and recent_cents <= {smaller_baskets_factor} * earlier_cents;
 
-create table floor.int_warning_signs__dated as
-select signs.*
-from floor.int_warning_signs__ordered as signs
-inner join floor.fct_customer_states as states using (customer_key)
-where not states.is_lapsed;
+create view floor.int_warning_signs__dated as
+select * from floor.int_warning_signs__ordered;
 
 create table floor.fct_warnings as
 select

@@ -118,6 +118,8 @@ def _step(
         "WINBACK_KEY": "a key for measuring",
         "WINBACK_BUSINESS_TIMEZONE": "UTC",
         "WINBACK_REPLAY": "true",
+        # nobody was ever written to: a ramp-up would end the run after its first portion
+        "WINBACK_RAMP_UP_FIRST_PORTION": "1000000000",
         "WINBACK_SENDGRID_URL": sandbox_url,
         "WINBACK_SENDGRID_API_KEY": API_KEY,
         "WINBACK_SENDER_NAME": "Example Shop",

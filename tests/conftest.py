@@ -71,6 +71,18 @@ OWNER = "winback_owner"
 TEMPLATE = "winback_template"
 
 
+def _own_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith(FOREIGN)}
+
+
+@pytest.fixture(autouse=True)
+def environment_left_as_found() -> Iterator[None]:
+    """A name that a test leaves behind leads those after it to a warehouse that is gone."""
+    before = _own_environment()
+    yield
+    assert _own_environment() == before
+
+
 @dataclass
 class Warehouse:
     """A prepared, empty warehouse that the settings of this process point to.
@@ -91,6 +103,16 @@ class Warehouse:
         with psycopg.connect(self.url) as connection:
             cursor = connection.execute(statement.encode(), params)
             return cursor.fetchall() if cursor.description else []
+
+    @contextmanager
+    def configured(self, **values: object) -> Iterator[None]:
+        """Sets settings within the block alone, for warehouses that outlive a test."""
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in values.items():
+                environment.setenv(f"{PREFIX}{name.upper()}", str(value))
+            settings.cache_clear()
+            yield
+        settings.cache_clear()
 
     def configure(self, **values: object) -> None:
         """Sets settings by name, e.g. `configure(replay=True)`, until the warehouse is dropped."""

@@ -6,8 +6,9 @@ from datetime import date
 
 from winback.dbt_build import PARTS, run_part, schema_suffix
 from winback.extract.snapshot import extract, purpose_of
-from winback.gate import run_gate
+from winback.gate import has_passed, run_gate
 from winback.select.selection import Selected, select
+from winback.warehouse import connection as warehouse
 
 
 def up_to_gate(as_of: date, *, is_backfill: bool = False) -> int:
@@ -27,3 +28,9 @@ def up_to_select(as_of: date) -> tuple[int, list[Selected]]:
     """As `up_to_gate`, then selects."""
     snapshot_id = up_to_gate(as_of)
     return snapshot_id, select(snapshot_id, as_of)
+
+
+def gates_have_passed(snapshot_id: int) -> bool:
+    """What the steps that act on a snapshot are told."""
+    with warehouse.connect("sender") as connection:
+        return has_passed(connection, snapshot_id)

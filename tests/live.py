@@ -93,11 +93,14 @@ def start(home: Path) -> LiveInstance:
     # so that yesterday's orders would have been fresh as well
     shop.buy("active-00", 3)
     settings = {
+        # whatever time of day the tests run
+        "QUIET_HOURS": "",
         "HOME": home,
         "SOURCES": shop.write(),
         "DATASET": "shop",
         "BUSINESS_TIMEZONE": "UTC",
         "SCHEDULE_INGEST": "0 0 * * *",
+        "SCHEDULE_OUTREACH": "none",
         "SCHEDULE_EVENTS": "none",
         "SCHEDULE_KPI": "none",
         "SCHEDULE_TRAINING": "none",

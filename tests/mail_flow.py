@@ -36,8 +36,9 @@ QUIET = (
     "--unsubscribe-pct=0",
 )  # fmt: skip
 STATE_TABLES = (
-    "ops.outreach_decision, ops.outreach, ops.event, ops.suppression, ops.verdict, ops.assignment,"
-    " ops.campaign, pii.webhook_inbox"
+    "ops.outreach_decision, ops.outreach, ops.scheduled_batch, ops.event, ops.suppression,"
+    " ops.verdict, ops.assignment, ops.campaign, ops.delivery_tally, ops.ramp_up_day,"
+    " pii.webhook_inbox"
 )
 
 
@@ -140,6 +141,10 @@ def mail_flow(
             sendgrid_webhook_key=sandbox.public_key,
             public_url=web_url,
             send_timeout_seconds=20,
+            # so that tests can count requests; several at once: test_outreach_connections.py
+            send_connections=1,
+            # whatever time of day the tests run
+            quiet_hours="",
             sender_name="Example Shop",
             sender_email="shop@example.com",
             sender_postal_address="1 Example Street",

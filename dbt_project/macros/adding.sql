@@ -3,32 +3,42 @@
     customer's own facts and settings, never from the as-of date or from other customers: then adding
     day by day gives what building anew gives. -#}
 
-{#- How such a table is kept, and the model with the customers for whom a run builds it. -#}
-{% macro rebuilt_for(model) -%}
+{#- How such a table is kept, and the model with the customers for whom a run builds it; or with the
+    orders, where that is its key. -#}
+{% macro rebuilt_for(model, by='customer_key') -%}
+    {#- nobody asks for a range of orders, and hashes are built faster -#}
+    {%- set by_order = [{'columns': ['order_id'], 'type': 'hash'}] if by == 'order_id' else [] -%}
     {{ return({
         'materialized': 'incremental',
         'incremental_strategy': 'append',
-        'pre_hook': "{{ take_out('" ~ model ~ "') }}",
+        'pre_hook': "{{ take_out('" ~ model ~ "', '" ~ by ~ "') }}",
         'post_hook': "{{ count_rows() }}",
-        'indexes': [{'columns': ['customer_key']}],
+        'indexes': [{'columns': ['customer_key']}] + by_order,
     }) }}
 {%- endmacro %}
 
-{#- True for the customers whom this run concerns; for all where everything is built anew. -#}
-{% macro is_of(model, column='customer_key') -%}
+{#- How a table is kept that says whom the day concerns: what reads it has to know how few they
+    are. -#}
+{% macro whom_it_concerns() -%}
+    {{ return({'materialized': 'table', 'post_hook': "analyze {{ this }}"}) }}
+{%- endmacro %}
+
+{#- True for the customers, or the orders, whom this run concerns; for all where everything is built
+    anew. -#}
+{% macro is_of(model, column='customer_key', by='customer_key') -%}
     {%- set concerned = ref(model) -%}
     {%- if is_incremental() -%}
-        {{ column }} in (select concerned.customer_key from {{ concerned }} as concerned)
+        {{ column }} in (select concerned.{{ by }} from {{ concerned }} as concerned)
     {%- else -%}
         true
     {%- endif -%}
 {%- endmacro %}
 
-{#- Before their new rows are added: takes the old rows of those customers out. -#}
-{% macro take_out(model) -%}
+{#- Before their new rows are added: takes the old rows of those customers, or orders, out. -#}
+{% macro take_out(model, by) -%}
     {%- if is_incremental() -%}
         delete from {{ this }}
-        where customer_key in (select customer_key from {{ ref(model) }})
+        where {{ by }} in (select concerned.{{ by }} from {{ ref(model) }} as concerned)
     {%- endif -%}
 {%- endmacro %}
 
@@ -49,33 +59,44 @@
 
 {#- The as-of date of the last build. -#}
 {% macro built_as_of() -%}
-    cast('{{ var("built_as_of") }}' as date)
+    cast('{{ of_this_run("built_as_of") }}' as date)
 {%- endmacro %}
 
 {#- True for rows that came, or were corrected, after the last build. -#}
 {% macro is_new(snapshot_id) -%}
-    {{ snapshot_id }} in ({{ (var('new_snapshots') or ['null']) | join(', ') }})
+    {{ snapshot_id }} in ({{ (of_this_run('new_snapshots') or ['null']) | join(', ') }})
 {%- endmacro %}
 
 {#- True for what happened between the last as-of date and this one. -#}
 {% macro is_known_since(column) -%}
     (
         {{ column }}
-        >= cast('{{ var("built_as_of_at") }}' as {{ dbt.type_timestamp() }} with time zone)
+        >= cast('{{ of_this_run("built_as_of_at") }}' as {{ dbt.type_timestamp() }} with time zone)
         and {{ is_known(column) }}
     )
 {%- endmacro %}
 
 {#- True for what was recorded after the last build began. -#}
 {% macro is_recorded_since(column) -%}
-    {{ column }} >= cast('{{ var("built_at") }}' as {{ dbt.type_timestamp() }} with time zone)
+    {{ column }} >= cast('{{ of_this_run("built_at") }}' as {{ dbt.type_timestamp() }} with time zone)
+{%- endmacro %}
+
+{#- True for two records of which it was found since the last build that they are, or are not, one
+    person. -#}
+{% macro is_merged_since() -%}
+    (
+        merged_as_of > {{ built_as_of() }}
+        or unmerged_as_of > {{ built_as_of() }}
+        or {{ is_recorded_since('merged_at') }}
+        or {{ is_recorded_since('unmerged_at') }}
+    )
 {%- endmacro %}
 
 {#- After a build that failed half way: whom that one concerned is not done with. -#}
-{% macro and_of_failed_builds() -%}
+{% macro and_of_failed_builds(columns=['customer_key']) -%}
     {%- set former = built(this.identifier) -%}
-    {%- if var('is_second_attempt') and former -%}
+    {%- if of_this_run('is_second_attempt') and former -%}
         union
-        select former.customer_key from {{ former }} as former
+        select {{ columns | join(', ') }} from {{ former }} as former
     {%- endif -%}
 {%- endmacro %}

@@ -1,4 +1,4 @@
--- From the day after the first purchase on, every customer has exactly one state on every date, and
+-- From the day after the first purchase, or the beginning of the first contract, on, every customer has exactly one state on every date, and
 -- each row says something that the one before it did not.
 with numbered as (
     select
@@ -11,13 +11,31 @@ with numbered as (
     window by_date as (partition by customer_key order by valid_from)
 ),
 
+known as (
+    select
+        customer_key,
+        min(first_from) as first_from
+    from (
+        select
+            customer_key,
+            {{ days_after('first_purchase_date', 1) }} as first_from
+        from {{ ref('int_customers__rhythm') }}
+        union all
+        select
+            customer_key,
+            from_date as first_from
+        from {{ ref('int_contracts__spanned') }}
+        where signal = 'contracted' and from_date <= {{ as_of() }}
+    ) as beginnings
+    group by customer_key
+),
+
 expected as (
     select
         numbered.*,
-        {{ days_after('rhythm.first_purchase_date', 1) }} as first_from
+        known.first_from
     from numbered
-    full outer join {{ ref('int_customers__rhythm') }} as rhythm
-        on numbered.customer_key = rhythm.customer_key
+    full outer join known on numbered.customer_key = known.customer_key
 )
 
 select *

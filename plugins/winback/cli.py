@@ -22,6 +22,7 @@ from winback import (
     explain_cli,
     gate_cli,
     outreach_cli,
+    privacy_cli,
     sources_cli,
 )
 from winback.terminal import line, out, print_table, progress, show_addresses
@@ -192,6 +193,9 @@ app.add_typer(customers_cli.app, name="customers", rich_help_panel=_LOOK)
 app.add_typer(gate_cli.app, name="gate", rich_help_panel=_DAILY)
 app.add_typer(consent_cli.app, name="consent", rich_help_panel=_DAILY)
 app.add_typer(outreach_cli.app, name="outreach", rich_help_panel=_DAILY)
+app.command(rich_help_panel=_DAILY, short_help="Erase a person for good, on request.")(
+    privacy_cli.erase
+)
 app.command(rich_help_panel=_LOOK, short_help="Tell one customer's story.")(explain_cli.explain)
 
 

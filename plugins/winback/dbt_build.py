@@ -16,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from winback import mart_builds
 from winback.errors import ModelBuildFailed
-from winback.privacy import country_rules
+from winback.privacy import country_rules, erasure
 from winback.select import customer_rules
 from winback.settings import PROJECT, settings
 from winback.training import rhythm_training, scoring
@@ -25,8 +25,12 @@ from winback.warehouse import connection as warehouse
 log = logging.getLogger(__name__)
 
 PROJECT_DIR = PROJECT / "dbt_project"
-# the rhythm is fitted to the purchases before the rest is built with it
-STAGE = ["staging", "int_customers__merged", "int_customers__touched", "int_orders__daily"]
+# rhythm and value models are fitted to these, and score with them, before the rest is built
+STAGE = [
+    "staging", "int_customers__merged", "int_customers__touched", "int_orders__daily",
+    "int_reasons__described", "int_reasons__stated", "int_experiences__dated",
+    "int_products__bought", "int_baskets__described",
+]  # fmt: skip
 PARTS = {
     "stage": (STAGE, []),
     "model": (["intermediate", "marts"], STAGE),
@@ -34,6 +38,7 @@ PARTS = {
 VARIABLES = (
     "business_timezone", "inactive_days", "recovery_window_days", "complaint_days",
     "bad_review_days", "failed_delivery_days", "season_days", "season_share_pct", "farewell_days",
+    "warning_language", "value_months", "discount_pct", "usual_margin_pct",
 )  # fmt: skip
 
 
@@ -94,6 +99,7 @@ def run_part(
         as_of: Facts before 00:00 of this business day count.
         suffix: Appended to every schema.
     """
+    begun_at = datetime.now(UTC)
     selected, excluded = PARTS[part]
     arguments = [*command, "--select", *selected]
     if excluded:
@@ -101,7 +107,9 @@ def run_part(
     if part == "stage":
         made_of = mart_builds.fingerprint(PROJECT_DIR, _settings())
         since = mart_builds.begin_stage(as_of, suffix, made_of)
-        return invoke(arguments, as_of, suffix, since=since)
+        nodes = invoke(arguments, as_of, suffix, since=since)
+        erasure.sweep_after_build(begun_at)
+        return nodes
     rhythm = rhythm_training.in_use(as_of, suffix)
     customer_rules.store(customer_rules.read(settings().customer_rules))
     country_rules.store(country_rules.read(settings().country_rules))
@@ -109,6 +117,7 @@ def run_part(
     made_of = mart_builds.fingerprint(PROJECT_DIR, _settings() | rhythm)
     since = mart_builds.begin_model(suffix, made_of)
     nodes = invoke(arguments, as_of, suffix, rhythm, since)
+    erasure.sweep_after_build(begun_at)
     if not any(status in FAILED for status, _ in nodes.values()):
         mart_builds.complete(suffix)
     return nodes
@@ -120,7 +129,7 @@ FAILED = ("error", "fail", "runtime error")
 
 def invoke(
     arguments: list[str],
-    as_of: date,
+    as_of: date | None,
     suffix: str = "",
     rhythm: Mapping[str, float] | None = None,
     since: mart_builds.Since | None = None,
@@ -129,7 +138,8 @@ def invoke(
 
     Args:
         arguments: What dbt is to do.
-        as_of: Facts before 00:00 of this business day count.
+        as_of: Facts before 00:00 of this business day count; None: what the project says by itself,
+            for its unit tests.
         suffix: Appended to every schema.
         rhythm: Variables of the rhythm in use, where its models are built.
         since: The build that this one adds to; without it all is built anew.
@@ -140,25 +150,18 @@ def invoke(
     from dbt.cli.main import dbtRunner
 
     config = settings()
-    variables = {
-        "as_of": as_of.isoformat(),
-        "as_of_at": config.as_of_at(as_of).isoformat(sep=" "),
-        "schema_suffix": suffix,
-        **_settings(),
-        **(rhythm or {}),
-        **_added_to(as_of, since),
-    }
+    of_this_run = {} if as_of is None else _of_this_run(as_of, rhythm or {}, since)
     flags = {
         "--project-dir": PROJECT_DIR,
         "--profiles-dir": PROJECT_DIR,
         "--target-path": config.home / "dbt" / "target",
         "--log-path": config.home / "logs" / "dbt",
-        "--vars": json.dumps(variables),
+        "--vars": json.dumps({"schema_suffix": suffix, **_settings()}),
     }
     if since is None and {"run", "build"} & set(arguments):
         arguments = [*arguments, "--full-refresh"]
     options = ["--no-use-colors", *(str(word) for pair in flags.items() for word in pair)]
-    with _login():
+    with _environment({**_login(), "DBT_RUN_VALUES": json.dumps(of_this_run)}):
         result = dbtRunner().invoke([*arguments, *options])
     if result.exception is not None:
         raise ModelBuildFailed(f"dbt: {_first_line(result.exception)}") from result.exception
@@ -174,12 +177,20 @@ def _settings() -> dict[str, object]:
     return {name: getattr(config, name) for name in VARIABLES}
 
 
-def _added_to(as_of: date, since: mart_builds.Since | None) -> dict[str, object]:
-    """The variables by which models find whom the day concerns; nobody where all is built anew."""
+def _of_this_run(
+    as_of: date, rhythm: Mapping[str, float], since: mart_builds.Since | None
+) -> dict[str, object]:
+    """What the macro `of_this_run` gives: the date, the rhythm, and whom the day concerns.
+
+    Nobody where all is built anew.
+    """
     config = settings()
     built_as_of = as_of if since is None else since.as_of
     built_at = datetime.now(UTC) if since is None else since.started_at
     return {
+        "as_of": as_of.isoformat(),
+        "as_of_at": config.as_of_at(as_of).isoformat(sep=" "),
+        **rhythm,
         "built_as_of": built_as_of.isoformat(),
         "built_as_of_at": config.as_of_at(built_as_of).isoformat(sep=" "),
         "built_at": built_at.isoformat(sep=" "),
@@ -196,19 +207,23 @@ def _first_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:500]
 
 
-@contextmanager
-def _login() -> Iterator[None]:
-    """Hands the warehouse's address to profiles.yml, and takes it back afterwards."""
+def _login() -> dict[str, str]:
+    """The warehouse's address, as profiles.yml asks for it."""
     parts = urlsplit(warehouse.url())
-    login = {
+    return {
         "DBT_WAREHOUSE_HOST": parts.hostname or "127.0.0.1",
         "DBT_WAREHOUSE_PORT": str(parts.port or 5432),
         "DBT_WAREHOUSE_USER": unquote(parts.username or ""),
         "DBT_ENV_SECRET_WAREHOUSE_PASSWORD": unquote(parts.password or ""),
         "DBT_WAREHOUSE_DATABASE": parts.path.lstrip("/"),
     }
-    before = {name: os.environ.get(name) for name in login}
-    os.environ.update(login)
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Sets what dbt reads from the environment, and takes it back afterwards."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:

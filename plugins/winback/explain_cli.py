@@ -100,10 +100,12 @@ def _state(story: Story) -> None:
     state = story.state
     _heading(f"State on {state['as_of']}")
     lapsed = ", lapsed" if state["is_lapsed"] else ""
-    line(
-        f"  {state['state']}{lapsed} since {state['state_since']};"
-        f" {state['days_since_last_purchase']} days without a purchase"
+    bought = (
+        "by contract alone"
+        if state["days_since_last_purchase"] is None
+        else f"{state['days_since_last_purchase']} days without a purchase"
     )
+    line(f"  {state['state']}{lapsed} since {state['state_since']}; {bought}")
     if state["not_lapsed_because"]:
         line(f"  silent, and only looks gone: {state['not_lapsed_because']}")
     for excuse in story.excuses:

@@ -8,12 +8,14 @@ the extra of the asset event that starts the next DAG.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from airflow.sdk import Asset, Param, task
+from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from winback.settings import settings
@@ -34,6 +36,19 @@ PARAMS = {
     )
 }
 Snapshot = dict[str, Any]  # {"snapshot_id": 7, "as_of": "1998-01-01"}
+
+
+def asset_or_time(asset: Asset, cron: str | None) -> Any:
+    """The schedule of a DAG that an asset starts, and the clock of the business as well.
+
+    Args:
+        asset: The asset.
+        cron: In business time; None: only the asset.
+    """
+    if cron is None:
+        return [asset]
+    at = CronTriggerTimetable(cron, timezone=settings().business_timezone)
+    return AssetOrTimeSchedule(timetable=at, assets=[asset])
 
 
 def as_of_of(context: Any) -> date:
@@ -143,9 +158,21 @@ def train(**context: Any) -> list[int]:
 
 @task(task_id="select")
 def select(**context: Any) -> list[Snapshot]:
-    """Judges and draws the candidates; a backfill selects nobody."""
+    """Judges and draws the candidates; a backfill selects nobody, nor does a run by the clock."""
+    from winback.extract.snapshot import newest_live
+    from winback.outreach.campaign_state import anything_waits
     from winback.select.selection import select as run
+    from winback.warehouse import connection as warehouse
 
+    if context["dag_run"].run_type == "backfill":
+        raise AirflowSkipException("a backfill computes and never sends")
+    if context["dag_run"].run_type == "scheduled":
+        if newest_live() is None:
+            raise AirflowSkipException("nothing was extracted yet")
+        with warehouse.connect("sender") as connection:
+            if not anything_waits(connection):
+                raise AirflowSkipException("nothing waits to be sent")
+        return _newest_snapshot()
     live = [each for each in snapshots_of(context) if each["purpose"] == "live"]
     if not live:
         raise AirflowSkipException("a backfill computes and never sends")
@@ -162,12 +189,16 @@ def outreach(snapshots: list[Snapshot], **context: Any) -> dict[str, dict[str, i
     from winback.outreach.lists import write_list
     from winback.outreach.warning_list import write_warning_list
 
+    if warning := settings().quiet_warning():
+        log.warning("%s", warning)
     done: dict[str, dict[str, int]] = {}
     for each in snapshots:
         as_of = date.fromisoformat(each["as_of"])
         record_warnings(as_of)
         write_warning_list(settings().home / "lists", as_of)
-        for campaign, counts in run(each["snapshot_id"], as_of).items():
+        with _ended_by_termination():
+            sent = run(each["snapshot_id"], as_of)
+        for campaign, counts in sent.items():
             done[campaign] = dict(counts)
             path, n_people = write_list(settings().home / "lists", campaign, as_of)
             log.info("%s people on %s", n_people, path)
@@ -189,6 +220,20 @@ def kpi(**context: Any) -> int:
     from winback.kpi.snapshot import write_snapshots
 
     return write_snapshots(as_of_of(context))
+
+
+@contextmanager
+def _ended_by_termination() -> Iterator[None]:
+    """Lets whoever terminates the task end the block as ctrl-c does.
+
+    Airflow's own handler calls `on_kill`, which a function has not, and five seconds later the
+    process is killed in the midst of requests that become unknown for no reason.
+    """
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _announce(context: Any, asset: Asset, snapshots: Sequence[Snapshot]) -> None:

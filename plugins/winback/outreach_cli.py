@@ -1,7 +1,7 @@
 """`./winback outreach`: hold a campaign, and decide about messages nobody knows the fate of.
 
 Only what is printed; the work is done in `outreach/campaign_state.py` and
-`outreach/unknown_messages.py`.
+`outreach/unknown_messages.py`. The commands `preview` and `test` are in `outreach_mail_cli.py`.
 """
 
 from __future__ import annotations
@@ -16,14 +16,23 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from winback import outreach_mail_cli
 from winback.terminal import line, print_table, user_name
 
 if TYPE_CHECKING:
     from psycopg import Connection
 
     from winback.outreach.decisions import Decision, Word
+    from winback.outreach.ramp_up import HeldBack
 
-app = typer.Typer(no_args_is_help=True, help="Hold or cancel a campaign; settle unknown messages.")
+app = typer.Typer(
+    no_args_is_help=True,
+    help="See a campaign's mails; hold or cancel a campaign; settle unknown messages.",
+)
+app.command(short_help="Write a campaign's mails as files for a browser.")(
+    outreach_mail_cli.preview
+)
+app.command(short_help="Send a campaign's mails to yourself.")(outreach_mail_cli.test)
 
 _Campaign = Annotated[str, typer.Argument(metavar="CAMPAIGN", help="Such as welcome_back.")]
 _Ids = Annotated[
@@ -35,7 +44,8 @@ _Reason = Annotated[str, typer.Option(help="Why; kept, with your name and the ti
 @app.command(short_help="Send nothing more until resume.")
 def pause(campaign: _Campaign, reason: _Reason) -> None:
     """Hold a campaign: a running worker looks before every request, so at most the one under way
-    still leaves. What is planned stays planned.
+    still leaves. What is planned stays planned, and what waits at the mail provider for the end of
+    the quiet hours is taken back and planned again.
 
     Example:
 
@@ -43,6 +53,7 @@ def pause(campaign: _Campaign, reason: _Reason) -> None:
     """
     n = _decide(campaign, "pause", reason)
     line(f"{campaign} is paused: {n:,} messages wait for ./winback outreach resume {campaign}")
+    _take_back(campaign)
 
 
 @app.command(short_help="Let a paused or stopped campaign go on.")
@@ -54,17 +65,26 @@ def resume(campaign: _Campaign, reason: _Reason) -> None:
 
         ./winback outreach resume welcome_back --reason "the key was renewed"
     """
+    from winback.outreach import ramp_up
+    from winback.settings import settings
+
     n = _decide(campaign, "resume", reason)
+    with _as_sender() as connection:
+        held = ramp_up.read_held_back(connection, settings()).get(campaign)
+    n_for_later = held.n_for_later if held else 0
     line(
-        f"{campaign} runs again: {n:,} messages go out with the next run of winback_outreach, or"
-        " now with ./winback run winback_outreach"
+        f"{campaign} runs again: {n - n_for_later:,} messages go out with the next run of"
+        " winback_outreach, or now with ./winback run winback_outreach"
     )
+    if n_for_later:
+        line(f"{n_for_later:,} more wait for the following days: ./winback outreach status")
 
 
 @app.command(short_help="End a campaign for good; what is planned is never sent.")
 def cancel(campaign: _Campaign, reason: _Reason) -> None:
-    """End a campaign for good. What is planned or claimed becomes cancelled; what was sent stays on
-    record and is measured. There is no way back.
+    """End a campaign for good. What is planned or claimed becomes cancelled, and so does what waits
+    at the mail provider for the end of the quiet hours, once the provider confirms; what was sent
+    stays on record and is measured. There is no way back.
 
     Example:
 
@@ -72,17 +92,26 @@ def cancel(campaign: _Campaign, reason: _Reason) -> None:
     """
     n = _decide(campaign, "cancel", reason)
     line(f"{campaign} is cancelled for good, with {n:,} messages that were not sent")
+    _take_back(campaign)
 
 
 @app.command(short_help="Say of every campaign whether it runs, and where its messages are.")
 def status() -> None:
     """Show every campaign: whether it runs, why not, who decided, and how many messages are in each
-    state.
+    state. Addresses that heard nothing for a year are written to in portions that grow day by day;
+    `later` says how many of the planned messages wait for the following days.
     """
+    from winback.outreach import ramp_up
     from winback.outreach.campaign_state import read_campaign_states
+    from winback.outreach.scheduled_batches import read_waiting
+    from winback.settings import settings
 
+    if warning := settings().quiet_warning():
+        line(warning)
     with _as_sender() as connection:
         found = read_campaign_states(connection)
+        waiting = read_waiting(connection)
+        held = ramp_up.read_held_back(connection, settings())
     if not found:
         line("no campaign has selected anybody yet")
         return
@@ -93,6 +122,7 @@ def status() -> None:
         "by",
         "since (UTC)",
         "messages",
+        "later",
         header_style="bold",
         box=None,
     )
@@ -104,8 +134,14 @@ def status() -> None:
             "" if each.state in ("running", "stopped") else each.decided_by,
             f"{each.updated_at.astimezone(UTC):%Y-%m-%d %H:%M}",
             ", ".join(f"{n:,} {state}" for state, n in sorted(each.counts.items())),
+            _later(held.get(each.campaign_id)),
         )
     print_table(table)
+    for batch in waiting:
+        line(
+            f"{batch.n_messages:,} accepted messages of {batch.campaign_id} wait at the provider"
+            f" until {batch.send_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        )
 
 
 @app.command(short_help="List the messages nobody knows the fate of.")
@@ -175,11 +211,30 @@ def abandon(ids: _Ids, reason: _Reason) -> None:
     line(f"{len(set(ids)):,} messages are abandoned")
 
 
+def _later(held: HeldBack | None) -> str:
+    if held is None or not held.n_for_later:
+        return ""
+    return f"{held.n_for_later:,} on the following days, {held.portion:,} today"
+
+
 def _decide(campaign: str, word: Word, reason: str) -> int:
     from winback.outreach import campaign_state
 
     with _as_sender() as connection:
         return campaign_state.decide(connection, campaign, _order(word, reason))
+
+
+def _take_back(campaign: str) -> None:
+    from winback.outreach.taking_back import take_back_campaign
+
+    # the decision stands by now, whatever the provider says
+    done = take_back_campaign(campaign)
+    for state, n in sorted(done.moved.items()):
+        line(f"{n:,} messages were taken back from the mail provider and are {state}")
+    for why, n in done.left.items():
+        line(f"{n:,} messages could not be taken back from the mail provider: {why}")
+    if done.left:
+        line("winback_events asks again every ten minutes; now: ./winback run winback_events")
 
 
 def _order(word: Word, reason: str) -> Decision:

@@ -20,9 +20,12 @@ import yaml
 
 from winback import strict_yaml
 from winback.errors import SettingsError
+from winback.quiet_hours import QuietHours, is_every_run_quiet, read_quiet_hours
 
 PROJECT = Path(__file__).resolve().parents[2]
 PREFIX = "WINBACK_"
+# of whatever is counted: more fits into no column
+MOST = 1_000_000_000
 
 
 def _setting(default: Any, doc: str) -> Any:
@@ -65,11 +68,15 @@ class Settings:
     failed_delivery_days: int = _setting(60, "a delivery that never came makes angry for so long")
     season_days: int = _setting(30, "the same weeks of a year: so many days before and after")
     season_share_pct: int = _setting(80, "so many of the purchases must lie in those weeks")
+    warning_language: str = _setting("en", "in which account owners are warned: `en` or `de`")
     farewell_days: int = _setting(60, "a later purchase refutes that somebody moved or is away")
     recovery_window_days: int = _setting(60, "a purchase this long after dispatch is a recovery")
     contact_pause_days: int = _setting(14, "after one campaign wrote, others keep quiet")
     consent_unused_months: int = _setting(24, "consent not used for this long counts as lapsed")
 
+    consent_proof_years: int = _setting(
+        5, "proof of an erased person's consent is kept for so long after its last use"
+    )
     opt_in_valid_days: int = _setting(14, "the link that confirms a consent works for so long")
     opt_in_pause_days: int = _setting(90, "nobody is asked for the same consent again sooner")
 
@@ -108,17 +115,29 @@ class Settings:
     sendgrid_api_key: str = _setting("", "the mail API's key")
     sendgrid_webhook_key: str = _setting("", "public key of the signed event webhook, base64 DER")
     send_validity_hours: int = _setting(24, "the real transport refuses an older as_of")
-    send_batch_size: int = _setting(1000, "recipients per request: the most that can be unknown")
+    send_batch_size: int = _setting(1000, "recipients per request: what one crash makes unknown")
+    send_connections: int = _setting(2, "requests under way at once, each may become unknown")
     send_lease_seconds: int = _setting(120, "a claim older than this is taken over")
     send_timeout_seconds: int = _setting(30, "no answer from the mail API for this long: unknown")
+    stop_at_bounce_pct: float = _setting(5.0, "a campaign stops when so many met a dead address")
+    stop_at_spam_report_pct: float = _setting(0.1, "a campaign stops when so many report it")
+    stop_after_messages: int = _setting(200, "so many accepted ones before that is looked at")
+    dormant_after_days: int = _setting(365, "an address nothing of ours reached for so long")
+    ramp_up_first_portion: int = _setting(
+        500, "dormant addresses a campaign writes to on the first day; then twice as many each day"
+    )
     public_url: str = _setting("http://127.0.0.1:8080", "where unsubscribe links point")
+    sendgrid_unsubscribe_group: int = _setting(0, "the provider's unsubscribe group; 0: none")
+    quiet_hours: str = _setting("20:00-08:00", "mail waits at the provider until these end")
     webhook_max_age_seconds: int = _setting(600, "an older signed event batch is refused")
 
     bi_password: str = _setting("", "password of the role `winback_bi` that BI tools log in with")
 
     schedule_ingest: str = _setting("0 4 * * *", "cron of winback_ingest, or `none`")
     schedule_training: str = _setting("0 2 * * 0", "cron of winback_training, or `none`")
-    schedule_events: str = _setting("*/10 * * * *", "cron of winback_events, or `none`")
+    # three minutes before quiet hours reach the last ten, in which nothing can be taken back
+    schedule_events: str = _setting("7-57/10 * * * *", "cron of winback_events, or `none`")
+    schedule_outreach: str = _setting("10 8 * * *", "cron of what waited for it, or `none`")
     schedule_kpi: str = _setting("0 6 * * *", "cron of winback_kpi, or `none`")
 
     def __post_init__(self) -> None:
@@ -131,19 +150,52 @@ class Settings:
                 "replay pretends that an old date is today and would mail real people: "
                 "set mail_transport to `sandbox`, or replay to false"
             )
+        if self.warning_language not in ("en", "de"):
+            raise SettingsError(
+                f"warning_language is {self.warning_language!r}: write `en` or `de`"
+            )
         if not 1 <= self.send_batch_size <= 1000:
             raise SettingsError("send_batch_size must lie between 1 and 1000")
+        if not 1 <= self.send_connections <= 32:
+            raise SettingsError("send_connections must lie between 1 and 32")
+        if self.sendgrid_unsubscribe_group < 0:
+            raise SettingsError("sendgrid_unsubscribe_group is a number, or 0 for none")
+        read_quiet_hours(self.quiet_hours, ZoneInfo("UTC"))
+        for name in ("stop_at_bounce_pct", "stop_at_spam_report_pct"):
+            if not 0 < getattr(self, name) <= 100:
+                raise SettingsError(f"{name} must lie above 0 and not above 100")
+        for name in ("stop_after_messages", "dormant_after_days", "ramp_up_first_portion"):
+            if not 1 <= getattr(self, name) <= MOST:
+                raise SettingsError(f"{name} must lie between 1 and {MOST}")
 
     def as_of_at(self, as_of: date) -> datetime:
         """The instant before which facts are known on `as_of`: its 00:00 in business time."""
         return datetime.combine(as_of, time(), ZoneInfo(self.business_timezone)).astimezone(UTC)
+
+    def quiet(self) -> QuietHours | None:
+        """When nobody is written to; a replay has no such hours, since its clock is not ours."""
+        hours = read_quiet_hours(self.quiet_hours, ZoneInfo(self.business_timezone))
+        return None if self.replay else hours
+
+    def quiet_warning(self) -> str | None:
+        """What to mend when no run of winback_outreach may send at once; None when one may."""
+        quiet = self.quiet()
+        crons = [cron for name in ("outreach", "ingest") if (cron := self.cron(name))]
+        if quiet is None or not is_every_run_quiet(quiet, crons, datetime.now(UTC)):
+            return None
+        return (
+            f"quiet_hours ({self.quiet_hours}) last through every run of winback_outreach"
+            f" (schedule_outreach {self.schedule_outreach}, schedule_ingest"
+            f" {self.schedule_ingest}): nothing is sent at once, and no more than ten requests a"
+            " day; set schedule_outreach to a time after them"
+        )
 
     def today(self) -> date:
         """The current business date."""
         return datetime.now(ZoneInfo(self.business_timezone)).date()
 
     def cron(self, dag: str) -> str | None:
-        """The cron expression of a DAG (`ingest`, `training`, `events`, `kpi`); None: off."""
+        """The cron expression of a DAG (`ingest`, `outreach`, `kpi` …); None: off."""
         value: str = getattr(self, f"schedule_{dag}")
         return None if value == "none" else value
 

@@ -11,6 +11,7 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 
 from tests.conftest import PROJECT
+from winback import operators
 from winback.settings import settings
 
 DAGS = PROJECT / "dags"
@@ -63,7 +64,10 @@ def test_assets_start_the_next_dag(dags: DagBag) -> None:
             uri
         ]
     for dag_id, uri in TRIGGERS.items():
-        assert [asset.uri.rstrip("/") for asset in dags.dags[dag_id].schedule] == [uri]
+        schedule = dags.dags[dag_id].schedule
+        assets = getattr(schedule, "asset_condition", None)
+        started_by = schedule if assets is None else assets.objects
+        assert [asset.uri.rstrip("/") for asset in started_by] == [uri]
 
 
 def test_schedules_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,6 +77,11 @@ def test_schedules_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     bag = DagBag(dag_folder=DAGS)
     assert bag.dags["winback_ingest"].schedule is None
     assert bag.dags["winback_kpi"].schedule == "5 7 * * *"
+    by_clock = bag.dags["winback_outreach"].schedule.timetable
+    assert (by_clock.expression, str(by_clock.timezone)) == ("10 8 * * *", "Europe/Berlin")
+    monkeypatch.setenv("WINBACK_SCHEDULE_OUTREACH", "none")
+    settings.cache_clear()
+    assert DagBag(dag_folder=DAGS).dags["winback_outreach"].schedule == [operators.CANDIDATES]
 
 
 @pytest.mark.parametrize("path", sorted(DAGS.glob("*.py")), ids=lambda path: path.stem)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.conftest import OWNER, TEMPLATE, SandboxFactory, Warehouse, _make_template
-from tests.faults.conftest import configure
+from tests.faults.conftest import configure, make_rules
 from tests.faults.planned import Planned, worker
 from tests.mail_flow import QUIET, send, serve_web_app
 from winback.record.events import record
@@ -72,9 +74,21 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnServer]:
 def flow(
     own: OwnServer, sandbox_factory: SandboxFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Planned]:
-    url = own.server.url(TEMPLATE, OWNER, OWNER)
+    with planned_on(own.server, sandbox_factory, tmp_path, monkeypatch) as flow:
+        yield flow
+
+
+@contextmanager
+def planned_on(
+    server: PostgresServer,
+    sandbox_factory: SandboxFactory,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Planned]:
+    """What a worker needs, with the warehouse on a server of the test's own."""
+    url = server.url(TEMPLATE, OWNER, OWNER)
     monkeypatch.setenv("AIRFLOW_CONN_WINBACK_WAREHOUSE", url)
-    warehouse = Warehouse(url, own.server.url, tmp_path / "data", monkeypatch)
+    warehouse = Warehouse(url, server.url, tmp_path / "data", monkeypatch)
     warehouse.configure(
         key="test key", home=tmp_path, data=warehouse.data, business_timezone="UTC",
         send_batch_size=BATCH,
@@ -84,6 +98,7 @@ def flow(
         sandbox_factory(f"{web_url}/winback/webhook", *QUIET) as sandbox,
     ):
         configure(warehouse, sandbox.url, sandbox.api_key, web_url, sandbox.public_key)
+        make_rules(warehouse)
         yield Planned(warehouse, sandbox, web_url, 0)
 
 
@@ -92,25 +107,28 @@ def test_the_database_dies_at_a_step(
     flow: Planned, own: OwnServer, step: str, is_long: bool
 ) -> None:
     for signum in [signal.SIGKILL, signal.SIGQUIT] * 5 if is_long else [signal.SIGKILL]:
-        strike(flow, own, step, signum)
+        strike(flow, step, partial(own.strike, signum), own.start_again)
 
 
 def test_the_database_is_shut_down_at_once(flow: Planned, own: OwnServer) -> None:
-    strike(flow, own, "after_response", signal.SIGQUIT)
+    strike(flow, "after_response", partial(own.strike, signal.SIGQUIT), own.start_again)
 
 
-def strike(flow: Planned, own: OwnServer, step: str, signum: int) -> None:
+def strike(
+    flow: Planned, step: str, end_it: Callable[[], None], start_again: Callable[[], None]
+) -> None:
+    """Ends the database while a worker stands at a step; nothing may be lost or doubled."""
     state, is_sent = STEPS[step]
     n = 10
     flow.plan(n)
     before = flow.sandbox.counts()["accepted"]
     with worker(flow, f"--stop-at={step}", "--hit=2") as victim:
         victim.wait_until_it_stops()
-        own.strike(signum)
+        end_it()
         victim.go_on()
         # it can neither go on nor make anything worse
         assert victim.process.wait(60) == 1
-    own.start_again()
+    start_again()
     states = flow.states()
     assert states["accepted"] == (2 * BATCH if state == "accepted" else BATCH)
     if state != "accepted":

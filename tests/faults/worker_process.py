@@ -16,7 +16,15 @@ from collections.abc import Callable
 from datetime import date, datetime, tzinfo
 from typing import Any
 
-from winback.outreach import dispatch, last_check, ledger
+from winback.outreach import (
+    dispatch,
+    last_check,
+    ledger,
+    lost_answers,
+    scheduled_batches,
+    sendgrid_schedule,
+    taking_back,
+)
 from winback.outreach.sendgrid_transport import SendGridTransport
 
 # step: whose function, which, and whether it is met before or after that function's work
@@ -24,12 +32,17 @@ STEPS: dict[str, tuple[Any, str, str]] = {
     "before_claim": (ledger, "claim", "before"),
     "after_claim": (dispatch._Run, "_send", "before"),
     "after_check": (last_check, "check", "after"),
-    "before_dispatch_commit": (dispatch, "request_body", "after"),
+    "before_dispatch_commit": (dispatch, "body_of", "after"),
     "after_dispatch_commit": (SendGridTransport, "send", "before"),
     "during_request": (http.client.HTTPConnection, "send", "halfway"),
     "after_response": (SendGridTransport, "send", "after"),
     "before_outcome_commit": (ledger, "accepted", "after"),
     "after_outcome_commit": (dispatch._Run, "_stop_if_needed", "before"),
+    "before_ask_commit": (scheduled_batches, "ask_for_campaigns_that_rest", "after"),
+    "after_ask_commit": (lost_answers, "note_question", "before"),
+    "after_question_commit": (sendgrid_schedule, "cancel", "before"),
+    "after_cancel_answer": (sendgrid_schedule, "cancel", "after"),
+    "before_freed_commit": (scheduled_batches, "take_back", "after"),
 }
 
 
@@ -103,6 +116,7 @@ def main() -> None:
     parser.add_argument("--hit", type=int, default=1)
     parser.add_argument("--clock", type=float, default=0.0)
     parser.add_argument("--full-log", action="store_true")
+    parser.add_argument("--take-back", action="store_true", help="do not send, but take back")
     given = parser.parse_args()
     if given.stop_at:
         stop_at(given.stop_at, given.hit)
@@ -111,7 +125,10 @@ def main() -> None:
     if given.full_log:
         handler = Full(open("/dev/full", "w"))  # noqa: PTH123, SIM115 - full from the first byte on
         logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    dispatch.outreach(given.snapshot, given.as_of)
+    if given.take_back:
+        taking_back.look_again()
+    else:
+        dispatch.outreach(given.snapshot, given.as_of)
 
 
 if __name__ == "__main__":

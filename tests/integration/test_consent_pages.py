@@ -12,14 +12,16 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.conftest import SandboxFactory, WarehouseFactory
-from tests.mail_flow import AS_OF, MailFlow, configure, mail_flow, send
+from tests.mail_flow import AS_OF, MailFlow, configure, event, mail_flow, send
 from tests.small_shop import small_shop
 from winback.consent_cli import app
 from winback.errors import DispatchRefused
+from winback.outreach.sendgrid_transport import SendGridTransport
 from winback.privacy import country_rules
 from winback.privacy.keyed_hash import customer_key
 from winback.privacy.opt_in_request import ask
 from winback.record import opt_in, unsubscribe
+from winback.record.events import record
 from winback.select.selection import select
 from winback.settings import settings
 
@@ -42,7 +44,8 @@ def built(
 @pytest.fixture
 def flow(built: MailFlow) -> MailFlow:
     built.warehouse.execute(
-        "truncate ops.opt_in_request, ops.consent_text, ops.contact_preference restart identity"
+        "truncate ops.event, ops.opt_in_request, ops.consent_text, ops.contact_preference"
+        " restart identity"
     )
     built.restart()
     return built
@@ -166,7 +169,7 @@ def test_who_does_not_want_to_be_asked_says_so_by_the_same_mail(flow: MailFlow) 
     # and a click on the other link of that mail brings nothing any more
     post(opt_in_url(flow, asked.request_id))
     assert verdict(flow, REFUSING)[0] == ["suppressed"]
-    flow.warehouse.execute("truncate ops.opt_in_request")
+    flow.warehouse.execute("truncate ops.opt_in_request cascade")
     with pytest.raises(DispatchRefused, match="may not be asked: suppressed"):
         ask(REFUSING, "marketing", "till", "test")
 
@@ -424,3 +427,78 @@ def test_the_rules_and_the_register_can_be_looked_at(flow: MailFlow) -> None:
     done = CliRunner().invoke(app, ["recipients"])
     assert done.exit_code == 0, done.output
     assert "mail may leave by" in done.output
+
+
+# What becomes of a mail that asked
+
+
+@pytest.mark.parametrize(
+    ("words", "state", "reason"),
+    [
+        (["processed"], "accepted", None),
+        (["delivered", "processed"], "delivered", None),
+        (["delivered", "bounce"], "bounced", "bounce"),
+        (["bounce", "delivered"], "bounced", "bounce"),
+        (["dropped"], "dropped", "dropped"),
+        (["delivered", "spamreport"], "delivered", "spam_report"),
+        (["group_unsubscribe"], "delivered", "unsubscribe"),
+        (["open_sesame"], "accepted", None),
+    ],
+)
+def test_events_settle_a_mail_that_asked(
+    flow: MailFlow, words: list[str], state: str, reason: str | None
+) -> None:
+    request = ask(ASKED, "marketing", "checkout", "test")
+    flow.sandbox.wait_for_events()
+    flow.warehouse.execute("truncate pii.webhook_inbox")
+    planned = flow.states()["planned"]
+    details = {"bounce": {"type": "bounce"}, "dropped": {"reason": "Bounced Address"}}
+    for word in words:
+        told = event(word, request.request_id, **details.get(word, {}))
+        # twice, since the provider repeats itself
+        assert flow.post([told]) == flow.post([told]) == 204
+        record()
+    assert flow.warehouse.execute("select state, reason from ops.opt_in_request") == [(state, None)]
+    assert flow.warehouse.execute(
+        "select count(*) from ops.event where opt_in_request_id = %s and message_id is null",
+        (request.request_id,),
+    ) == [(len(words),)]
+    # the address and nobody else: who reads it may not be the customer
+    assert flow.warehouse.execute(
+        "select s.reason, s.scope, s.customer_key, s.address_hash = r.address_hash"
+        " from ops.suppression as s cross join ops.opt_in_request as r"
+    ) == ([(reason, "address", None, True)] if reason else [])
+    assert ("suppressed" in verdict(flow, ASKED)[0]) == (reason is not None)
+    assert flow.states()["planned"] == planned
+
+
+def test_an_event_settles_a_request_nobody_knew_the_fate_of(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(flow, monkeypatch, send_timeout_seconds=1)
+    flow.sandbox.fault("hang_after_accept", seconds=2)
+    assert ask(ASKED, "marketing", "checkout", "test").state == "unknown"
+    flow.sandbox.wait_for_events()
+    record()
+    assert flow.warehouse.execute("select state, reason from ops.opt_in_request") == [
+        ("delivered", None)
+    ]
+
+
+def test_an_event_that_is_quicker_than_our_own_note_wins(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = SendGridTransport.send
+
+    def slow(transport: SendGridTransport, body: Any) -> Any:
+        outcome = real(transport, body)
+        flow.sandbox.wait_for_events()
+        record()
+        return outcome
+
+    monkeypatch.setattr(SendGridTransport, "send", slow)
+    ask(ASKED, "marketing", "checkout", "test")
+    [(state, has_id)] = flow.warehouse.execute(
+        "select state, provider_message_id is not null from ops.opt_in_request"
+    )
+    assert (state, has_id) == ("delivered", True)

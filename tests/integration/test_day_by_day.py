@@ -22,7 +22,8 @@ ANEW = "_anew"
 # who is concerned by a run, not what holds of a date
 OF_A_RUN = {
     "stg_orders__changed", "stg_customers__changed", "int_customers__touched",
-    "int_customers__restated", "int_customers__moved",
+    "int_customers__restated", "int_customers__moved", "int_customers__rescored",
+    "int_customers__reasoned", "int_orders__touched",
 }  # fmt: skip
 
 
@@ -50,14 +51,29 @@ def shop(warehouse: Warehouse) -> SmallShop:
         reason="price",
         opened_at=made.day(20),
     )
+    send_back(made, "lapsed-01", 100)
+    send_back(made, "buyer-13", 30)
     warehouse.configure(dataset="shop", replay=True, sources=written(made))
     return made
+
+
+def send_back(shop: SmallShop, name: str, days_ago: int) -> None:
+    """Moves no state, but turnover, scores, and the reasons of who is lost."""
+    shop.tell(
+        "returns",
+        return_id=f"return-{name}",
+        customer_id=name,
+        amount_cents="700",
+        currency="EUR",
+        reason="product_quality",
+        returned_at=shop.day(days_ago),
+    )
 
 
 def written(shop: SmallShop) -> str:
     path = shop.write()
     sources = yaml.safe_load(path.read_text())
-    for feed in ("orders", "complaints"):
+    for feed in ("orders", "complaints", "returns"):
         sources["datasets"]["shop"]["feeds"][feed]["deleted_rows"] = "mark"
     path.write_text(yaml.safe_dump(sources))
     return str(path)
@@ -135,7 +151,9 @@ def test_every_kind_of_change_is_added(shop: SmallShop, warehouse: Warehouse) ->
     day(0)
     assert added_to(warehouse) is None
 
-    # new ones, one that comes late, and a complaint
+    # new ones, one that comes late, a complaint, and returns
+    send_back(shop, "lapsed-02", 0)
+    send_back(shop, "buyer-14", 0)
     shop.buy("lapsed-00", 0)
     shop.buy("buyer-03", 150, "33.00")
     shop.add("new", 0)
@@ -152,7 +170,9 @@ def test_every_kind_of_change_is_added(shop: SmallShop, warehouse: Warehouse) ->
     assert touched() == key_of(["lapsed-00", "lapsed-03", "buyer-03", "new"])
     assert_as_if_built_anew(warehouse, as_of)
 
-    # corrected, given to another customer, resolved; and two records that are one person
+    # corrected, given to another customer, resolved, not sent back after all; and two records that
+    # are one person
+    shop.more["returns"] = shop.more["returns"][2:]
     orders_of(shop, "buyer-05")[3]["total"] = "1.00"
     orders_of(shop, "buyer-06")[-1]["customer"] = "buyer-07"
     shop.more["complaints"][0]["resolved_at"] = shop.day(-1)
@@ -194,6 +214,28 @@ def test_every_kind_of_change_is_added(shop: SmallShop, warehouse: Warehouse) ->
     assert_as_if_built_anew(warehouse, as_of)
 
 
+def test_returns_that_come_and_go_change_the_reasons_of_a_loss(
+    shop: SmallShop, warehouse: Warehouse
+) -> None:
+    def n_sources(as_of: date) -> list[tuple[object, ...]]:
+        written(shop)
+        extract(as_of, "live")
+        build(as_of)
+        return warehouse.execute(
+            "select n_sources from marts.fct_lapse_reasons where customer_key = %s order by rank",
+            (customer_key("shop", "lapsed-01"),),
+        )
+
+    # nothing else moves this customer
+    assert n_sources(FIRST) == [(0,), (1,)]
+    shop.more["returns"].pop(0)
+    assert n_sources(FIRST + timedelta(days=1)) == [(0,)]
+    send_back(shop, "lapsed-01", 90)
+    shop.more["returns"][-1]["return_id"] = "another"
+    assert n_sources(FIRST + timedelta(days=2)) == [(0,), (1,)]
+    assert n_touched(warehouse) == 0
+
+
 def test_a_build_that_ended_half_way_is_made_good_by_the_next(
     shop: SmallShop, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -218,6 +260,44 @@ def test_a_build_that_ended_half_way_is_made_good_by_the_next(
     build(FIRST + timedelta(days=2))
     assert added_to(warehouse) is not None
     assert_as_if_built_anew(warehouse, FIRST + timedelta(days=2))
+
+
+STATES = ["marts.fct_customer_states", "marts.fct_inactive_six_months"]
+UP_TO_THE_STATES = [
+    "int_purchases__rhythm", "int_purchases__calendar", "int_purchases__expected",
+    "int_facts__dated", "int_customers__restated", "int_facts__signalled",
+    "int_customers__signalled", "int_customers__timeline", "int_customers__rhythm",
+    "int_customers__moved", "int_states__dated",
+]  # fmt: skip
+
+
+def test_states_are_of_one_date_wherever_a_build_ends(
+    shop: SmallShop, warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def states() -> list[tuple[object, ...]]:
+        return [contents(warehouse, "")[name] for name in STATES]
+
+    later = FIRST + timedelta(days=40)
+    extract(FIRST, "live")
+    build(FIRST)
+    before = states()
+    shop.buy("lapsed-00", -39)
+    written(shop)
+    extract(later, "live")
+    monkeypatch.setattr(mart_builds, "complete", lambda suffix: None)
+    # it dies right before the states, and right after them: the views over them are as they were
+    monkeypatch.setitem(dbt_build.PARTS, "model", (UP_TO_THE_STATES, []))
+    build(later)
+    assert states() == before
+    monkeypatch.setitem(dbt_build.PARTS, "model", (["int_customers__standing"], []))
+    build(later)
+    after = states()
+    assert after != before
+    monkeypatch.undo()
+    build(later)
+    assert added_to(warehouse) is not None
+    assert states() == after
+    assert_as_if_built_anew(warehouse, later)
 
 
 def test_other_settings_another_rhythm_and_an_earlier_date_build_anew(

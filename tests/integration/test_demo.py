@@ -87,6 +87,12 @@ def test_the_whole_demo(home: Path, left_behind: Callable[[], list[str]]) -> Non
     assert 3 < first["naive_pct"] < 6
     open_figures = ("n_recovered_treated", "naive_pct", "incremental_pct", "incremental_low_pct")
     assert [last[name] for name in open_figures] == [None] * 4
+    # trained before the last date, so that its selection weighs costs against returns
+    economics = summary["economics"]
+    assert economics["as_of"] == "1998-06-30"
+    assert economics["n_judged"] > 10_000
+    assert 0 < economics["cost_cents"] < economics["worth_cents"]
+    assert "costs were weighed against returns" in result.stdout
     assert "Nobody in 1998 was really contacted" in result.stdout
     assert "consent missing" in result.stdout
     assert left_behind() == []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -214,6 +214,33 @@ def test_who_must_be_won_back_is_kept_and_marked(shop: Scored) -> None:
     assert marked == [(customer_key("shop", "lapsed-00"),)]
 
 
+@pytest.mark.parametrize("is_scored", [False, True])
+def test_who_must_be_won_back_goes_out_first_among_equals(shop: Scored, is_scored: bool) -> None:
+    """Without a score, and with the same expected profit; whoever is worth more comes before."""
+    if is_scored:
+        for n in range(20):
+            shop.score(0.05, WORTH + 1000 * (n in (1, 2, 3, 4)), f"lapsed-{n:02}")
+    shop.select()
+    [(n_better, n_equal, n_must_win)] = shop.warehouse.execute(
+        "select count(*) filter (where expected_profit_cents > 180),"
+        " count(*) filter (where expected_profit_cents is null or expected_profit_cents < 180),"
+        " count(*) filter (where is_must_win)"
+        " from ops.outreach inner join ops.economics using (customer_key)"
+    )
+    assert (n_must_win, n_equal > 8, n_better > 0) == (1, True, is_scored)
+    with connection.connect("sender") as opened:
+        first = replace(settings(), send_batch_size=n_better + 1)
+        claims = ledger.claim(opened, NAME, "test", first)
+        assert len(claims) == n_better + 1
+        [(n_must_win,)] = opened.execute(
+            "select count(*) from ops.outreach inner join ops.economics using (customer_key)"
+            " where is_must_win and message_id = any(%s)",
+            ([each.message_id for each in claims],),
+        ).fetchall()
+        opened.rollback()
+    assert n_must_win == 1
+
+
 def test_who_may_not_be_written_to_does_not_count_for_the_campaign(shop: Scored) -> None:
     shop.score(0.05, EDGE, "lapsed-02")
     shop.score(0.05, LOSING, "lapsed-03")
@@ -407,9 +434,8 @@ def test_what_adds_most_goes_out_first(shop: Scored) -> None:
     for n in range(10):
         shop.score(0.05, WORTH + 1000 * n, f"lapsed-{n:02}")
     shop.select()
-    shop.warehouse.configure(send_batch_size=3)
     with connection.connect("sender") as opened:
-        claims = ledger.claim(opened, NAME, "a worker", settings())
+        claims = ledger.claim(opened, NAME, "a worker", replace(settings(), send_batch_size=3))
     claimed = shop.warehouse.execute("select message_id from ops.outreach where state = 'claimed'")
     assert {c.message_id for c in claims} == {message_id for (message_id,) in claimed}
     assert shop.warehouse.execute(

@@ -13,12 +13,12 @@ import psycopg
 import pytest
 
 from tests.conftest import Warehouse, WarehouseFactory
-from tests.flow import up_to_gate
+from tests.flow import gates_have_passed, up_to_gate
 from tests.small_shop import small_shop
 from winback import __main__ as command
 from winback.errors import GateFailed
 from winback.extract.snapshot import extract
-from winback.gate import Subject, has_passed, judge, run_gate, warehouse_url
+from winback.gate import Subject, judge, run_gate, warehouse_url
 from winback.gate.acceptance import NotAccepted, accept
 from winback.gate.data_docs import write_page
 from winback.gate.records import GateRun, UnknownRun, newest_runs, read_run
@@ -30,7 +30,7 @@ AS_OF = date(2025, 3, 1)
 TWO_CURRENCIES = "update raw.orders set currency = 'USD' where order_id = 'order-3'"
 ONE_CURRENCY = "update raw.orders set currency = 'EUR'"
 NEGATIVE = "update raw.orders set amount_cents = -amount_cents where order_id = 'order-4'"
-KEPT = ("raw.orders", "marts.fct_customer_states")
+KEPT = ("raw.orders", "intermediate.int_states__dated")
 REASON = "the order in dollars is a test order of ours"
 
 
@@ -100,9 +100,9 @@ def test_an_accepted_failure_counts_as_a_pass_and_the_flow_goes_on(
     warehouse, snapshot_id = gated
     warehouse.execute(TWO_CURRENCIES)
     run = fail("raw", snapshot_id)
-    assert not has_passed(snapshot_id)
+    assert not gates_have_passed(snapshot_id)
     accepted = let_pass(run.gate_run_id)
-    assert has_passed(snapshot_id)
+    assert gates_have_passed(snapshot_id)
     assert (accepted.accepted_by, accepted.reason) == ("ann", REASON)
     assert warehouse.execute(
         "select gate_run_id, accepted_by, reason, accepted_at <= now() from ops.gate_acceptance"
@@ -113,7 +113,7 @@ def test_an_accepted_failure_counts_as_a_pass_and_the_flow_goes_on(
     again = newest()
     assert again.gate_run_id > run.gate_run_id
     assert (again.is_passed, again.n_failed, again.accepted_run) == (False, 1, run.gate_run_id)
-    assert has_passed(snapshot_id)
+    assert gates_have_passed(snapshot_id)
     assert f"because {REASON}" in " ".join(caplog.messages)
     assert "accepted on purpose by ann" in " ".join(caplog.messages)
     run_gate("marts", snapshot_id, AS_OF)
@@ -126,10 +126,10 @@ def test_a_new_failure_stops_it_again(gated: tuple[Warehouse, int]) -> None:
     let_pass(fail("raw", snapshot_id).gate_run_id)
     warehouse.execute(NEGATIVE)
     assert fail("raw", snapshot_id).n_failed == 2
-    assert not has_passed(snapshot_id)
+    assert not gates_have_passed(snapshot_id)
     warehouse.execute(NEGATIVE)
     run_gate("raw", snapshot_id, AS_OF)
-    assert has_passed(snapshot_id)
+    assert gates_have_passed(snapshot_id)
     warehouse.execute(ONE_CURRENCY)
     run_gate("raw", snapshot_id, AS_OF)
     assert newest().is_passed
@@ -140,15 +140,15 @@ def test_it_holds_for_no_other_snapshot_and_no_other_gate(gated: tuple[Warehouse
     warehouse.execute(TWO_CURRENCIES)
     first = fail("raw", snapshot_id)
     let_pass(first.gate_run_id)
-    warehouse.execute("update marts.fct_customer_states set as_of = as_of - 1")
+    warehouse.execute("update intermediate.int_states__dated set as_of = as_of - 1")
     marts = fail("marts", snapshot_id)
-    assert not has_passed(snapshot_id)
+    assert not gates_have_passed(snapshot_id)
     later = AS_OF + timedelta(days=1)
     second_snapshot = extract(later, "live")
     warehouse.execute(TWO_CURRENCIES)
     with pytest.raises(GateFailed, match="n_currencies"):
         run_gate("raw", second_snapshot, later)
-    assert not has_passed(second_snapshot)
+    assert not gates_have_passed(second_snapshot)
     with pytest.raises(NotAccepted, match=f"is about snapshot {snapshot_id} of 2025-03-01"):
         let_pass(marts.gate_run_id)
     let_pass(newest().gate_run_id)
@@ -301,8 +301,8 @@ def test_pages_carry_no_values_and_the_oldest_are_cleared_away(
     assert "zyxcanary" not in text
     assert "zyxcanary" not in str(judgement.findings)
     assert "http" not in text
-    warehouse.configure(kept_gate_pages=1)
-    run_gate("marts", snapshot_id, AS_OF)
+    with warehouse.configured(kept_gate_pages=1):
+        run_gate("marts", snapshot_id, AS_OF)
     [kept] = folder.glob("run-*.html")
     assert f"run-{newest().gate_run_id}-" in kept.name
     assert kept.name in (folder / "index.html").read_text()

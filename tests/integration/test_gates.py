@@ -13,11 +13,11 @@ import pytest
 
 from expectations.measures.feeds import measure_feeds
 from tests.conftest import Warehouse, WarehouseFactory
-from tests.flow import up_to_gate
+from tests.flow import gates_have_passed, up_to_gate
 from tests.small_shop import small_shop
 from winback.errors import GateFailed
 from winback.extract.snapshot import extract
-from winback.gate import Batch, Earlier, Subject, has_passed, judge, run_gate, warehouse_url
+from winback.gate import Batch, Earlier, Subject, judge, run_gate, warehouse_url
 from winback.gate.records import read_batch
 from winback.settings import settings
 from winback.warehouse.connection import connect
@@ -78,6 +78,16 @@ def copied(table: str, broken: str) -> tuple[str, str]:
     return (
         f"create table kept as table {table}; {broken}",
         f"truncate {table}; insert into {table} table kept; drop table kept",
+    )
+
+
+def instead_of(view: str, broken: str) -> tuple[str, str]:
+    """Puts a broken table in a view's place, and the view back."""
+    schema, name = view.split(".")
+    return (
+        f"alter view {view} rename to kept; create table {view} as table {schema}.kept;"
+        f" grant select on {view} to public; {broken}",
+        f"drop table {view}; alter view {schema}.kept rename to {name}",
     )
 
 
@@ -157,30 +167,29 @@ RAW_FAULTS = {
 STATES = "marts.fct_customer_states"
 MARTS_FAULTS = {
     "n_customers": (
-        *copied(STATES, f"truncate {STATES}"),
+        *instead_of(STATES, f"truncate {STATES}"),
         r"on marts.fct_customer_states: 0, expected at least one customer",
     ),
     "n_of_another_date": (
-        f"update {STATES} set as_of = as_of - 1",
-        f"update {STATES} set as_of = as_of + 1",
+        *instead_of(STATES, f"update {STATES} set as_of = as_of - 1"),
         r"on marts.fct_customer_states: 150 \(150 of 150 rows\), expected every row is of the",
     ),
     "n_repeated_customers": (
-        *copied(STATES, f"insert into {STATES} table {STATES} limit 1"),
+        *instead_of(STATES, f"insert into {STATES} table {STATES} limit 1"),
         r"on marts.fct_customer_states: 2 \(2 of 151 rows\), expected one state for each customer",
     ),
     "n_purchases_not_known": (
-        f"update {STATES} set days_since_last_purchase = days_since_last_purchase - 3",
-        f"update {STATES} set days_since_last_purchase = days_since_last_purchase + 3",
+        *instead_of(STATES, f"update {STATES} set"
+        " days_since_last_purchase = days_since_last_purchase - 3"),
         r"on marts.fct_customer_states: 30 \(30 of 150 rows\), expected every last purchase lies",
     ),
     "state_change_points": (
-        *copied(STATES, f"update {STATES} set state = 'at_risk' where state = 'active'"),
+        *instead_of(STATES, f"update {STATES} set state = 'at_risk' where state = 'active'"),
         r"on marts.fct_customer_states: \+20.0 points \((active: 20.0|at_risk: 0.0) % on"
         r" 2025-02-28, (0.0|20.0) % now\), expected no state's share",
     ),
     "n_bought_within_limit": (
-        *copied("marts.fct_inactive_six_months", "update marts.fct_inactive_six_months set"
+        *instead_of("marts.fct_inactive_six_months", "update marts.fct_inactive_six_months set"
         " days_since_last_purchase = 180 where days_since_last_purchase = 250"),
         r"on marts.fct_inactive_six_months: 1 \(1 of 120 rows\), expected nobody on the list",
     ),
@@ -190,7 +199,7 @@ MARTS_FAULTS = {
         r"on candidates: 100.0 % \(120 of 120 rows\), expected at most 95 %",
     ),
     "candidates_change_pct": (
-        *copied("intermediate.int_candidates", "delete from intermediate.int_candidates"
+        *instead_of("intermediate.int_candidates", "delete from intermediate.int_candidates"
         " where days_since_last_purchase > 300"),
         r"on candidates: -57.5 % \(51 candidates, 120 on 2025-02-28\), expected at most 50 %",
     ),
@@ -204,13 +213,13 @@ def test_a_fault_is_named_and_stops_the_flow_until_it_is_mended(
 ) -> None:
     warehouse, snapshot_id = gated
     broken, mended, said = (RAW_FAULTS | MARTS_FAULTS)[measure]
-    assert has_passed(snapshot_id)
+    assert gates_have_passed(snapshot_id)
     with while_broken(warehouse, broken, mended):
         with pytest.raises(GateFailed, match=rf"{measure}\) {said}"):
             run_gate(gate, snapshot_id, AS_OF)
-        assert not has_passed(snapshot_id)
+        assert not gates_have_passed(snapshot_id)
     run_gate(gate, snapshot_id, AS_OF)
-    assert has_passed(snapshot_id)
+    assert gates_have_passed(snapshot_id)
 
 
 @pytest.mark.parametrize(("gate", "faults"), [("raw", RAW_FAULTS), ("marts", MARTS_FAULTS)])
@@ -235,7 +244,7 @@ def test_one_unknown_customer_among_many_does_not_stop_a_shop(
 def test_a_young_shop_may_have_nobody_inactive(gated: tuple[Warehouse, int]) -> None:
     warehouse, snapshot_id = gated
     table = "marts.fct_inactive_six_months"
-    with while_broken(warehouse, *copied(table, f"truncate {table}")):
+    with while_broken(warehouse, *instead_of(table, f"truncate {table}")):
         run_gate("marts", snapshot_id, AS_OF)
 
 

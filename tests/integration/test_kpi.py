@@ -142,8 +142,10 @@ def test_nothing_is_measured_from_a_batch_that_its_gate_refused(
         GateFailed, match="has not been judged yet by gate raw: nothing is measured"
     ):
         write_snapshots(CLOSED + timedelta(days=2))
-    warehouse.configure(max_quarantined_pct=-1)
-    with pytest.raises(GateFailed, match="quarantined_pct"):
+    with (
+        warehouse.configured(max_quarantined_pct=-1),
+        pytest.raises(GateFailed, match="quarantined_pct"),
+    ):
         run_gate("raw", snapshot_id, CLOSED + timedelta(days=2))
     with pytest.raises(GateFailed, match="was refused by gate raw"):
         write_snapshots(CLOSED + timedelta(days=2))
@@ -152,7 +154,6 @@ def test_nothing_is_measured_from_a_batch_that_its_gate_refused(
         [(refused,)] = connection.execute("select max(gate_run_id) from ops.gate_run").fetchall()
         accept(connection, refused, "only a test", "somebody")
     assert write_snapshots(CLOSED + timedelta(days=2)) > 0, "accepted on purpose"
-    warehouse.configure(max_quarantined_pct=2)
 
 
 def test_small_cohorts_add_up_once_their_windows_are_closed(warehouse: Warehouse) -> None:

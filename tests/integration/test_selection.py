@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import PROJECT, Warehouse
-from tests.flow import up_to_gate, up_to_select
+from tests.flow import gates_have_passed, up_to_gate, up_to_select
 from tests.small_shop import SmallShop, small_shop
 from winback.errors import CampaignError, DispatchRefused, SourceError
 from winback.extract.snapshot import extract, newest_live
-from winback.gate import has_passed
 from winback.privacy.keyed_hash import address_hash, customer_key
 from winback.select.selection import select
 from winback.settings import settings
@@ -188,7 +187,7 @@ def test_nothing_is_selected_from_a_backfill_an_older_date_or_an_ungated_snapsho
     shop.write()
     newest = up_to_gate(AS_OF)
     backfill = up_to_gate(AS_OF - timedelta(days=30), is_backfill=True)
-    assert has_passed(backfill)
+    assert gates_have_passed(backfill)
     with pytest.raises(DispatchRefused, match="backfills compute, never send"):
         select(backfill, AS_OF - timedelta(days=30))
     with pytest.raises(DispatchRefused, match="is of 2025-03-01, not of 2025-02-28"):

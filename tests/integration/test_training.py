@@ -53,6 +53,24 @@ def mean(rows: list[dict[str, float]], of: str, candidate: str, population: str)
     return sum(chosen) / len(chosen)
 
 
+def chosen(trained: Warehouse, days: str) -> str:
+    [(metrics,)] = trained.execute("select metrics from ops.model_run where model = 'value'")
+    return str(metrics["windows"][days]["chosen"])
+
+
+@pytest.mark.parametrize(
+    ("days", "used"),
+    [("30", "all_features"), ("60", "all_features"), ("180", "all_features_in_steps")],
+)
+def test_purchases_alone_are_known_and_the_longest_window_is_taken_in_steps(
+    trained: Warehouse, days: str, used: str
+) -> None:
+    assert chosen(trained, days) == used
+    candidates = {row["candidate"] for row in windows(trained)[days]}
+    assert not {"purchases", "purchases_in_steps"} & candidates
+    assert ("all_features_in_steps" in candidates) == (days == "180")
+
+
 @pytest.mark.parametrize("population", ["all", "long_inactive"])
 @pytest.mark.parametrize("days", ["30", "60", "180"])
 def test_it_ranks_better_than_recency_rfm_bg_nbd_and_clv(
@@ -60,16 +78,17 @@ def test_it_ranks_better_than_recency_rfm_bg_nbd_and_clv(
 ) -> None:
     rows = windows(trained)[days]
     for measure in ("auc", "rank_correlation"):
-        own = mean(rows, measure, "all_features", population)
+        own = mean(rows, measure, chosen(trained, days), population)
         for score in ("recency", "rfm", "bg_nbd", "clv"):
             assert own > mean(rows, measure, score, population), (measure, score)
 
 
-@pytest.mark.parametrize("days", ["30", "60"])
+@pytest.mark.parametrize("days", ["30", "60", "180"])
 def test_its_totals_averaged_over_dates_are_near_what_happened(
     trained: Warehouse, days: str
 ) -> None:
-    rows = [row for row in windows(trained)[days] if row["candidate"] == "all_features"]
+    used = chosen(trained, days)
+    rows = [row for row in windows(trained)[days] if row["candidate"] == used]
     for population in ("all", "long_inactive"):
         own = [row for row in rows if row["population"] == population]
         level = sum(row["n_expected"] for row in own) / sum(row["n_buyers"] for row in own)

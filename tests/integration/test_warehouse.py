@@ -251,6 +251,51 @@ def test_one_message_per_lapse_and_per_open_address(warehouse: Warehouse) -> Non
     assert warehouse.execute("select count(*) from ops.outreach") == [(4,)]
 
 
+VERDICT = (
+    "insert into ops.verdict (snapshot_id, campaign_id, customer_key, channel, step, is_eligible,"
+    " reasons, evidence) values (%s, 'c', 'k1', 'email', 'select', true, '{}', '{}')"
+)
+
+
+def test_what_a_row_of_the_ledger_refers_to_exists_and_stays(warehouse: Warehouse) -> None:
+    outreach(warehouse)
+    warehouse.execute(VERDICT, (1,))
+    with pytest.raises(errors.ForeignKeyViolation, match="snapshot_id 9, which"):
+        warehouse.execute(VERDICT, (9,))
+    with pytest.raises(errors.ForeignKeyViolation, match="campaign_id x, which"):
+        outreach(warehouse, campaign_id="x", lapse_id="l2", address_hash="a2")
+    with pytest.raises(errors.ForeignKeyViolation, match="snapshot_id never changes"):
+        warehouse.execute("update ops.outreach set snapshot_id = 1")
+    for parent in ("snapshot", "campaign"):
+        with pytest.raises(errors.ForeignKeyViolation, match="refer"):
+            warehouse.execute(f"delete from ops.{parent}")
+    warehouse.execute(
+        "insert into ops.snapshot (snapshot_id, as_of, purpose, dataset) overriding system value"
+        " values (2, '2024-01-02', 'live', 'x')"
+    )
+    warehouse.execute("delete from ops.snapshot where snapshot_id = 2")
+    assert warehouse.execute("select count(*) from ops.verdict") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("child", "column"),
+    [
+        ("verdict", "snapshot_id"), ("assignment", "snapshot_id"), ("assignment", "campaign_id"),
+        ("outreach", "snapshot_id"), ("outreach", "campaign_id"),
+        ("economics", "economics_run_id"),
+    ],
+)  # fmt: skip
+def test_every_large_table_has_its_references_checked(
+    warehouse: Warehouse, child: str, column: str
+) -> None:
+    found = warehouse.execute(
+        "select tgname, tgenabled from pg_trigger where tgrelid = %s::regclass"
+        " and tgname like %s order by 1",
+        (f"ops.{child}", f"{child}_{column}_%"),
+    )
+    assert found == [(f"{child}_{column}_is_known", "O"), (f"{child}_{column}_stays", "O")]
+
+
 def test_nothing_vanishes(warehouse: Warehouse) -> None:
     outreach(warehouse)
     run = (

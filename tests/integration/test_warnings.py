@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
 import stat
+from ast import literal_eval
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -13,12 +15,12 @@ from zipfile import ZipFile
 
 import pytest
 
-from tests.conftest import Warehouse, WarehouseFactory
+from tests.conftest import PROJECT, Warehouse, WarehouseFactory
 from tests.small_shop import SmallShop, small_shop
 from winback.dbt_build import PARTS, run_part, schema_suffix
 from winback.extract.snapshot import extract
 from winback.kpi.warning_record import record_warnings
-from winback.outreach.warning_list import NoWarnings, write_warning_list
+from winback.outreach.warning_list import GOES_TO, NoWarnings, write_warning_list
 from winback.privacy.keyed_hash import address_hash, customer_key
 from winback.settings import settings
 
@@ -95,6 +97,39 @@ def test_signs_are_told_in_plain_words_with_their_numbers(built: Warehouse) -> N
     )
     assert named["rarer"].endswith(" days, now 45 without")
     assert not set(keys("content", "lapsed-00", "active-00")) & set(found)
+
+
+def test_owners_who_read_german_are_warned_in_german(warehouse: Warehouse, tmp_path: Path) -> None:
+    shop = small_shop(warehouse.data, AS_OF)
+    fill(shop)
+    warehouse.configure(sources=shop.write(), dataset="shop", replay=True, warning_language="de")
+    build(AS_OF)
+    (path, _), _ = write_warning_list(tmp_path, AS_OF)
+    rows = read(path)
+    told = {name: rows[key] for key, name in keys("troubled", "about_owner", "rarer").items()}
+    assert told["troubled"]["signs"] == "zwei offene Beschwerden; ein abgebrochener Bestellvorgang"
+    assert told["about_owner"]["signs"] == (
+        "eine offene Beschwerde; einmal Ärger mit der Ansprechperson"
+    )
+    assert told["rarer"]["signs"].endswith(" Tage, jetzt seit 45 Tagen nicht")
+    assert [row["goes_to"] for row in told.values()] == [
+        "Kundenbetreuung", "Leitung der Kundenbetreuung", "Kundenbetreuung",
+    ]  # fmt: skip
+
+
+def test_every_language_tells_the_same_signs_with_the_same_numbers() -> None:
+    text = (PROJECT / "dbt_project" / "macros" / "in_words.sql").read_text(encoding="utf-8")
+    texts = literal_eval(text[text.index("return({") + 7 : text.index("[var('warning_language')")])
+    assert texts.keys() == GOES_TO.keys() == {"en", "de"}
+
+    def shape(language: str) -> dict[str, Any]:
+        return {
+            name: sorted(re.findall(r"{\w+}", said)) if isinstance(said, str) else len(said)
+            for name, said in texts[language].items()
+        }
+
+    assert len(shape("en")) > 15
+    assert shape("de") == shape("en")
 
 
 def test_the_list_is_sorted_by_owner_and_names_the_manager_where_it_is_about_them(

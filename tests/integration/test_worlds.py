@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
 
 from tests.conftest import Warehouse, WarehouseFactory
@@ -20,6 +21,15 @@ from tests.worlds.truth import AS_OF, Call, World
 from tests.worlds.world import WORLDS, make
 from winback.dbt_build import PARTS, run_part, schema_suffix
 from winback.extract.snapshot import extract
+from winback.model.rhythm import (
+    Purchases,
+    Rhythm,
+    gap_sums,
+    quantiles,
+    quantity_ratios,
+    stock_factors,
+    stock_levels,
+)
 
 pytestmark = pytest.mark.timeout(300)
 SEED = int(os.environ.get("WORLDS_SEED", "1"))
@@ -79,6 +89,44 @@ def test_silence_that_is_no_loss_is_recognised(built: Built) -> None:
 
 def test_the_next_purchase_comes_when_expected(built: Built) -> None:
     built.hold(judge.expected(built.world, built.states()), "expected")
+
+
+@pytest.mark.parametrize("built", ["stockpilers"], indirect=True)
+def test_the_spans_in_sql_are_those_of_the_fit(built: Built) -> None:
+    """As test_cdnow has it for a company where quantities say nothing."""
+    [(parameters,)] = built.warehouse.execute(
+        "select parameters from ops.model_run where model = 'rhythm'"
+    )
+    fitted = Rhythm(**parameters, returned_pct=None, n_gaps=0)
+    # where it is 0 every level says the same
+    assert fitted.stretching > 0.5
+    rows = built.warehouse.execute(
+        "select customer_key, purchase_date - date '1970-01-01', quantity, stock_factor,"
+        " early_days, expected_days, late_days, usual_lapse_days"
+        ' from intermediate.int_purchases__rhythm order by customer_key collate "C", 2'
+    )
+    found = np.array([row[1:] for row in rows], float).T
+    customer = np.unique([row[0] for row in rows], return_inverse=True)[1]
+    purchases = Purchases(customer, found[0].astype(int), found[1])
+    n_gaps, sums = (each.astype(float) for each in gap_sums(purchases, fitted.quantity_elasticity))
+    factors = stock_factors(quantity_ratios(purchases), fitted.quantity_elasticity)
+    assert abs(factors - found[2]).max() < 1e-3
+    scale = fitted.rate_days + sums
+    said = quantiles(fitted, n_gaps.astype(int), stock_levels(factors))
+    usual = quantiles(fitted, n_gaps.astype(int))["late"]
+    is_repeat = n_gaps > 0
+    for values, in_sql in zip(
+        (
+            *(scale * factors * each for each in said.values()),
+            fitted.lapse_multiplier * scale * usual,
+        ),
+        found[3:],
+        strict=True,
+    ):
+        relative = abs(values - in_sql) / np.maximum(values, 1.0)
+        assert relative[is_repeat].max() < 0.01
+        # what is rounded differently once is seldom
+        assert (relative[is_repeat] > 1e-3).mean() < 0.01
 
 
 @service_alone

@@ -25,6 +25,8 @@ costs:
 assumed_lift_pct: 10
 """
 
+EN = "d-0123456789abcdef0123456789abcdef"
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -43,6 +45,17 @@ def test_a_good_file_is_read(folder: Path) -> None:
     assert campaign.audience.states == ["sleeping", "inactive"]
     assert (campaign.costs.contact_cents, campaign.costs.offer_cents) == (1, 500)
     assert campaign.assumed_lift_pct == 10
+    assert (campaign.template, campaign.sendgrid_templates) == ("spring", None)
+
+
+def test_a_text_may_be_kept_at_the_provider(folder: Path) -> None:
+    text = GOOD.replace("template: spring", f"sendgrid_templates: {{en: {EN}, de: {EN}}}")
+    (folder / "spring.yaml").write_text(text, encoding="utf-8")
+    [campaign] = read_campaigns(folder)
+    assert campaign.template is None
+    assert campaign.sendgrid_templates is not None
+    assert campaign.sendgrid_templates.model_dump() == {"en": EN, "de": EN}
+    assert campaign.template_name == f"{EN} {EN}"
 
 
 def test_a_part_of_a_cent_and_no_offer_are_costs(folder: Path) -> None:
@@ -196,6 +209,29 @@ def test_our_own_campaigns_are_good() -> None:
             "template: spring",
             "template: autumn",
             "line 7: template 'autumn' lacks templates/autumn/subject.en.txt: write it",
+        ),
+        ("template: spring\n", "", "line 1: `template` is missing: write the name of its folder"),
+        ("template: spring\n", "", "or, for dynamic templates of SendGrid, `sendgrid_templates`"),
+        ("template: spring", "sendgrid_templates: x", "line 7: `sendgrid_templates` is 'x': write"),
+        (
+            "template: spring",
+            f"sendgrid_templates:\n  en: {EN}",
+            "line 7: `sendgrid_templates.de` is missing: write the id of the dynamic template",
+        ),
+        (
+            "template: spring",
+            f"sendgrid_templates:\n  en: {EN}\n  de: {EN[1:]}",
+            "line 9: `sendgrid_templates.de` is '-0123456789a",
+        ),
+        (
+            "template: spring",
+            f"sendgrid_templates:\n  en: {EN}\n  de: {EN}\n  fr: {EN}",
+            "line 10: `sendgrid_templates.fr` is no key; the keys are en, de",
+        ),
+        (
+            "template: spring",
+            f"template: spring\nsendgrid_templates: {{en: {EN}, de: {EN}}}",
+            "line 8: `sendgrid_templates` stands beside `template`: keep one of them",
         ),
         ("News.", "x\x07", "no valid YAML: unacceptable character"),
         ("goal: They", "\tgoal: They", "line 1: no valid YAML: write spaces instead of the tab"),

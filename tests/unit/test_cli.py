@@ -66,7 +66,8 @@ def test_every_command_explains_itself(call, name):
 
 
 @pytest.mark.parametrize(
-    "name", ["pause", "resume", "cancel", "status", "unknown", "resend", "abandon"]
+    "name",
+    ["preview", "test", "pause", "resume", "cancel", "status", "unknown", "resend", "abandon"],
 )
 def test_outreach_has_its_commands(call, name):
     code, out, _ = call("outreach", name, "--help")

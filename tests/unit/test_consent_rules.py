@@ -305,9 +305,8 @@ PAGE = (PROJECT / "docs" / "consent.md").read_text(encoding="utf-8")
 def test_each_rule_of_the_page_names_tests_that_exist() -> None:
     assert missing(PAGE) == []
     rows = [line for line in PAGE.splitlines() if line.startswith("| ")]
-    rules = [
-        row for row in rows if not row.startswith(("| law |", "| rule |", "| wish |", "| reas"))
-    ]
+    headings = ("| law |", "| rule |", "| wish |", "| reas", "| what stays |")
+    rules = [row for row in rows if not row.startswith(headings)]
     assert len(rules) > 25
     assert [row for row in rules if not NAMED.search(row)] == []
 

@@ -44,7 +44,8 @@ Columns = NDArray[np.float64]
 
 def customers(x: Any, t_x: Any, age: Any, mean: Any, share: Any = MARGIN) -> Customers:
     x, t_x, age, mean = (np.asarray(each, dtype=float) for each in (x, t_x, age, mean))
-    return Customers(x, t_x, age, x, mean, np.broadcast_to(np.asarray(share, dtype=float), x.shape))
+    shares = np.broadcast_to(np.asarray(share, dtype=float), x.shape)
+    return Customers(x, t_x, age, x, mean, shares, np.zeros(x.shape, bool))
 
 
 def values_of(*columns: Any, discounting: Discounting = YEAR, **options: Any) -> LifetimeValues:
@@ -56,6 +57,20 @@ def both(values: LifetimeValues) -> tuple[Estimate, Estimate]:
 
 
 # Definitions
+
+
+def test_who_sent_everything_back_is_worth_nothing_and_comes_after_everybody_else() -> None:
+    made = customers([0, 9, 1, 9], [0, 30, 10, 30], [38] * 4, [0, 0, 0.01, 40])
+    of_all = lifetime_values(PURCHASES, AMOUNTS, made, YEAR)
+    sent_back = np.array([True, True, False, False])
+    found = lifetime_values(PURCHASES, AMOUNTS, replace(made, sent_all_back=sent_back), YEAR)
+    for before, after in zip(both(of_all), both(found), strict=True):
+        for name in ("expected", "low", "high"):
+            assert (getattr(after, name)[:2] == 0).all()
+            assert (getattr(after, name)[2:] == getattr(before, name)[2:]).all()
+        # others spend something, so without being told the model expects it of them as well
+        assert (before.expected > 0).all()
+        assert (after.expected[2:] > 0).all()
 
 
 def test_a_value_is_the_discounted_margin_of_each_month() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, date, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -53,3 +54,46 @@ def test_a_schedule_without_a_dataset_is_skipped(monkeypatch: pytest.MonkeyPatch
     assert settings().dataset == ""
     with pytest.raises(AirflowSkipException, match="no dataset is chosen yet"):
         operators.extract.function(dag_run=run("scheduled"), params={})
+
+
+def test_a_run_by_the_clock_selects_nobody_and_sends_what_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    selected = []
+    monkeypatch.setattr("winback.select.selection.select", lambda *given: selected.append(given))
+    monkeypatch.setattr("winback.extract.snapshot.newest_live", lambda: (7, date(2025, 3, 1)))
+    monkeypatch.setattr("winback.warehouse.connection.connect", nullcontext)
+    monkeypatch.setattr("winback.outreach.campaign_state.anything_waits", lambda _: True)
+    newest = snapshot(7, "2025-03-01", "live")
+    by_clock = {"dag_run": run("scheduled"), "triggering_asset_events": {}}
+    assert operators.select.function(**by_clock) == [newest]
+    assert selected == []
+    by_asset = {"dag_run": run("asset_triggered"), **told(newest)}
+    assert operators.select.function(**by_asset) == [newest]
+    assert selected == [(7, date(2025, 3, 1))]
+
+
+def test_when_nothing_waits_the_clock_starts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    # most of all when today's snapshot is not there yet, and nothing could be sent from the newest
+    monkeypatch.setattr("winback.extract.snapshot.newest_live", lambda: (7, date(2025, 3, 1)))
+    monkeypatch.setattr("winback.warehouse.connection.connect", nullcontext)
+    monkeypatch.setattr("winback.outreach.campaign_state.anything_waits", lambda _: False)
+    with pytest.raises(AirflowSkipException, match="nothing waits"):
+        operators.select.function(dag_run=run("scheduled"), triggering_asset_events={})
+
+
+def test_a_backfill_selects_and_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    selected = []
+    monkeypatch.setattr("winback.select.selection.select", lambda *given: selected.append(given))
+    monkeypatch.setattr("winback.extract.snapshot.newest_live", lambda: (7, date(2025, 3, 1)))
+    with pytest.raises(AirflowSkipException, match="a backfill computes and never sends"):
+        operators.select.function(dag_run=run("backfill"), triggering_asset_events={})
+    assert selected == []
+
+
+def test_before_anything_was_extracted_the_clock_starts_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("winback.extract.snapshot.newest_live", lambda: None)
+    with pytest.raises(AirflowSkipException, match="nothing was extracted yet"):
+        operators.select.function(dag_run=run("scheduled"), triggering_asset_events={})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import integrate, special, stats
@@ -12,7 +14,9 @@ from winback.model.rhythm import Purchases, Rhythm
 RHYTHM = Rhythm(2.0, 3.0, 100.0, 0.5, 1.75, None, 1000, is_fitted=True)
 
 
-def made_up(n_customers: int, elasticity: float, shape: float = 2.0, seed: int = 1) -> Purchases:
+def made_up(
+    n_customers: int, elasticity: float, shape: float = 2.0, seed: int = 1, stretching: float = 0.0
+) -> Purchases:
     """Customers who buy with gamma gaps of a rate from Gamma(3, 1/100), longer after more."""
     random = np.random.default_rng(seed)
     customer, day, quantity = [], [], []
@@ -20,22 +24,57 @@ def made_up(n_customers: int, elasticity: float, shape: float = 2.0, seed: int =
         n = random.integers(2, 15)
         bought = np.exp(random.normal(0, 0.8, n)).round() + 1
         usual = np.exp(np.cumsum(np.log(bought)) / np.arange(1, n + 1))
-        waits = random.gamma(shape, 1 / random.gamma(3.0, 1 / 100), n - 1)
-        gaps = np.maximum(1, (waits * (bought / usual)[:-1] ** elasticity).round())
+        stock = (bought / usual)[:-1] ** elasticity
+        stretches = stock**stretching
+        waits = random.gamma(shape * stretches, 1 / random.gamma(3.0, 1 / 100)) / stretches
+        gaps = np.maximum(1, (waits * stock).round())
         customer += [nth] * n
         day += [0, *np.cumsum(gaps).astype(int)]
         quantity += list(bought)
     return Purchases(np.array(customer), np.array(day), np.array(quantity, float))
 
 
-@pytest.mark.parametrize(("elasticity", "shape"), [(0.0, 1.0), (0.8, 2.0), (1.0, 3.0)])
-def test_a_simulated_population_is_recovered(elasticity: float, shape: float) -> None:
-    fitted = rhythm.fit(made_up(4000, elasticity, shape), 1.75)
+@pytest.mark.parametrize(
+    ("elasticity", "shape", "stretching"),
+    [(0.0, 1.0, 0.0), (0.8, 2.0, 0.0), (1.0, 3.0, 0.0), (0.8, 2.0, 1.0), (1.0, 3.0, 0.5)],
+)
+def test_a_simulated_population_is_recovered(
+    elasticity: float, shape: float, stretching: float
+) -> None:
+    fitted = rhythm.fit(made_up(4000, elasticity, shape, stretching=stretching), 1.75)
     assert fitted.is_fitted
     assert fitted.gap_shape == pytest.approx(shape, rel=0.1)
     assert fitted.rate_shape == pytest.approx(3.0, rel=0.15)
     assert fitted.rate_days == pytest.approx(100.0, rel=0.2)
     assert fitted.quantity_elasticity == pytest.approx(elasticity, abs=0.05)
+    assert fitted.stretching == pytest.approx(stretching, abs=0.08)
+
+
+def test_a_stock_that_is_as_many_gaps_has_the_quantiles_of_their_sum() -> None:
+    """Four gaps of one rate one after the other, drawn one by one, against the row of level 4."""
+    random = np.random.default_rng(4)
+    rates = random.gamma(3.0 + 2.0 * 5, 1 / (100 + 250), 400_000)
+    sums = random.gamma(2.0, 1 / rates, (4, len(rates))).sum(axis=0)
+    level = rhythm.stock_levels(np.array([4.0]))
+    found = rhythm.quantiles(replace(RHYTHM, stretching=1.0), np.array([5]), level)
+    for name, share in rhythm.QUANTILES.items():
+        assert np.mean(sums <= found[name] * 350 * 4) == pytest.approx(share, abs=0.003), name
+    # one long gap of the same mean is far less certain
+    long = rhythm.quantiles(RHYTHM, np.array([5]), level)
+    assert long["late"] - long["early"] > 1.5 * (found["late"] - found["early"])
+
+
+def test_a_usual_quantity_has_the_same_quantiles_however_stocks_stretch() -> None:
+    n_gaps = np.arange(50)
+    usual, stretched = (
+        rhythm.quantiles(replace(RHYTHM, stretching=each), n_gaps) for each in (0.0, 1.0)
+    )
+    assert all((usual[name] == stretched[name]).all() for name in rhythm.QUANTILES)
+
+
+def test_levels_are_two_to_a_doubling_and_end() -> None:
+    factors = np.array([1e-4, 0.5, 0.8, 1.0, 1.18, 1.2, 2.0, 8.0, 900.0])
+    assert rhythm.stock_levels(factors).tolist() == [-2, -2, -1, 0, 0, 1, 2, 6, 6]
 
 
 def test_a_quantile_is_that_of_the_mixture() -> None:
@@ -48,17 +87,23 @@ def test_a_quantile_is_that_of_the_mixture() -> None:
     assert share == pytest.approx(0.9, abs=1e-6)
 
 
-def test_the_next_gap_lies_within_its_quantiles_as_often_as_they_say() -> None:
-    purchases = made_up(4000, 0.8, seed=2)
-    fitted = rhythm.fit(made_up(4000, 0.8, seed=1), 1.75)
+@pytest.mark.parametrize("stretching", [0.0, 1.0])
+def test_the_next_gap_lies_within_its_quantiles_as_often_as_they_say(stretching: float) -> None:
+    purchases = made_up(4000, 0.8, seed=2, stretching=stretching)
+    fitted = rhythm.fit(made_up(4000, 0.8, seed=1, stretching=stretching), 1.75)
     ends = np.flatnonzero(np.diff(purchases.customer, append=-1) != 0)
     gaps = (purchases.day[ends] - purchases.day[ends - 1]).astype(float)
     n_gaps, sums = rhythm.gap_sums(purchases, fitted.quantity_elasticity)
     factors = rhythm.stock_factors(rhythm.quantity_ratios(purchases), fitted.quantity_elasticity)
-    found = rhythm.quantiles(fitted, n_gaps[ends - 1].astype(int))
+    levels = rhythm.stock_levels(factors[ends - 1])
+    found = rhythm.quantiles(fitted, n_gaps[ends - 1].astype(int), levels)
+    is_large = levels > 1
     scale = (fitted.rate_days + sums[ends - 1]) * factors[ends - 1]
     for name, share in rhythm.QUANTILES.items():
-        assert np.mean(gaps <= scale * found[name]) == pytest.approx(share, abs=0.02), name
+        is_within = gaps <= scale * found[name]
+        assert np.mean(is_within) == pytest.approx(share, abs=0.02), name
+        # some 230 or more
+        assert np.mean(is_within[is_large]) == pytest.approx(share, abs=0.06), name
 
 
 def test_sums_and_ratios_stay_with_their_customer() -> None:

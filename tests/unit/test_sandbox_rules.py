@@ -51,6 +51,9 @@ def test_a_good_request_has_no_problems() -> None:
         ({"categories": [str(i) for i in range(11)]}, "categories"),
         ({"categories": ["a", "a"]}, "categories"),
         ({"send_at": "tomorrow"}, "send_at"),
+        ({"batch_id": 7}, "batch_id"),
+        ({"asm": 7}, "asm"),
+        ({"asm": {"group_id": "7"}}, "asm.group_id"),
         ({"mail_settings": {"sandbox_mode": True}}, "mail_settings.sandbox_mode"),
     ],
 )

@@ -56,6 +56,12 @@ def test_an_unknown_variable_is_an_error() -> None:
         ({"mail_transport": "sendgrid", "replay": True}, "would mail real people"),
         ({"send_batch_size": 1001}, "between 1 and 1000"),
         ({"send_batch_size": 0}, "between 1 and 1000"),
+        ({"stop_at_bounce_pct": 0}, "stop_at_bounce_pct must lie above 0 and not above 100"),
+        ({"stop_at_spam_report_pct": 101}, "stop_at_spam_report_pct must lie above 0"),
+        ({"stop_after_messages": 0}, "stop_after_messages must lie between 1 and 1000000000"),
+        ({"ramp_up_first_portion": 0}, "ramp_up_first_portion must lie between 1"),
+        ({"warning_language": "fr"}, "warning_language is 'fr': write `en` or `de`"),
+        ({"dormant_after_days": 0}, "dormant_after_days must lie between 1"),
     ],
 )
 def test_dangerous_settings_are_refused(values: dict[str, object], message: str) -> None:

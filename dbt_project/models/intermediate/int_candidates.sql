@@ -1,26 +1,29 @@
 -- Everybody who lapsed, whatever will speak against writing to them: the step select needs the
 -- excluded and the holdout too. A lapse is named by what happened last, not by when we looked.
+{{ config(materialized='view') }}
+
 with lapsed as (
     select
-        states.customer_key,
-        states.state,
-        states.as_of,
-        case states.state when 'cancelled' then 'cancellation' else 'last_purchase' end as occasion,
-        case states.state
-            when 'cancelled' then {{ days_after('states.state_since', -1) }}
-            else states.last_purchase_date
+        standing.customer_key,
+        standing.state,
+        dated.as_of,
+        case standing.state when 'cancelled' then 'cancellation' else 'last_purchase' end as occasion,
+        case standing.state
+            when 'cancelled' then {{ days_after('standing.state_since', -1) }}
+            else standing.last_purchase_date
         end as occasion_date,
-        states.days_since_last_purchase,
-        rhythm.last_ordered_at,
+        {{ dbt.datediff("standing.last_purchase_date", "dated.as_of", "day") }}
+            as days_since_last_purchase,
+        standing.last_ordered_at,
         customers.value_tier,
         customers.segment_before,
         customers.turnover_cents
-    from {{ ref('fct_customer_states') }} as states
-    inner join {{ ref('int_customers__rhythm') }} as rhythm
-        on states.customer_key = rhythm.customer_key
+    from {{ ref('int_customers__standing') }} as standing
+    cross join {{ ref('int_states__dated') }} as dated
     inner join {{ ref('dim_customers') }} as customers
-        on states.customer_key = customers.customer_key
-    where states.is_lapsed
+        on standing.customer_key = customers.customer_key
+    -- who never bought has left nothing that says what they are worth
+    where standing.is_lapsed and standing.last_purchase_date is not null
 )
 
 select

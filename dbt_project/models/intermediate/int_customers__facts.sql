@@ -2,18 +2,8 @@
 -- not there, and a condition on it holds for nobody.
 {{ config(materialized='view') }}
 
-with returned as (
-    select
-        coalesce(merged.person_key, sent_back.customer_key) as customer_key,
-        sum(sent_back.amount_cents) as amount_cents
-    from {{ ref('stg_returns') }} as sent_back
-    left join {{ ref('int_customers__merged') }} as merged
-        on sent_back.customer_key = merged.customer_key
-    group by coalesce(merged.person_key, sent_back.customer_key)
-),
-
-facts as (
-    {% for fact in ['n_orders', 'n_purchases', 'turnover_cents'] %}
+with facts as (
+    {% for fact in ['n_orders', 'n_purchases'] %}
         select
             customer_key,
             '{{ fact }}' as fact,
@@ -21,6 +11,13 @@ facts as (
         from {{ ref('int_customers__rhythm') }}
         union all
     {% endfor %}
+    select
+        customer_key,
+        'turnover_cents' as fact,
+        cast(turnover_cents as decimal(24, 4)) as amount
+    from {{ ref('dim_customers') }}
+    where n_orders > 0
+    union all
     select
         customer_key,
         'was_champion' as fact,
@@ -34,7 +31,7 @@ facts as (
         cast(round(
             100.0 * returned.amount_cents / nullif(rhythm.turnover_cents, 0), 4
         ) as decimal(24, 4)) as amount
-    from returned
+    from {{ ref('int_customers__repaid') }} as returned
     inner join {{ ref('int_customers__rhythm') }} as rhythm
         on returned.customer_key = rhythm.customer_key
     union all
@@ -43,7 +40,8 @@ facts as (
         'margin_cents' as fact,
         cast(paid.margin_cents - coalesce(returned.amount_cents, 0) as decimal(24, 4)) as amount
     from {{ ref('int_customers__margin') }} as paid
-    left join returned on paid.customer_key = returned.customer_key
+    left join {{ ref('int_customers__repaid') }} as returned
+        on paid.customer_key = returned.customer_key
     union all
     select
         customer_key,

@@ -1,4 +1,6 @@
 -- Whose state is told anew or changes by time alone since the last build.
+{{ config(**whom_it_concerns()) }}
+
 select customer_key from {{ ref('int_customers__restated') }}
 union
 select customer_key

@@ -1,5 +1,7 @@
 -- Whose state must be told anew: whose purchases changed, and of whom something else is known now
 -- or known no more.
+{{ config(**whom_it_concerns()) }}
+
 {% set told = ref('int_facts__dated') %}
 {% set kept = built('int_facts__signalled') %}
 {% set never = "cast('9999-12-31' as date)" %}

@@ -1,27 +1,15 @@
--- Recency, frequency and monetary value as quintiles, 5 the best; ties are broken by the key so
--- that the same data always gives the same scores.
-{{ config(materialized='view') }}
-
-with scored as (
-    select
-        rhythm.customer_key,
-        rhythm.n_purchases,
-        rhythm.n_orders,
-        rhythm.turnover_cents,
-        ntile(5) over (
-            order by rhythm.last_purchase_date, rhythm.customer_key
-        ) as recency_score,
-        ntile(5) over (
-            order by rhythm.n_purchases, rhythm.turnover_cents, rhythm.customer_key
-        ) as frequency_score,
-        ntile(5) over (order by rhythm.turnover_cents, rhythm.customer_key) as monetary_score
-    from {{ ref('int_customers__rhythm') }} as rhythm
-)
-
 -- The segment looks at what a customer did while active, so it is the one they had before they
 -- lapsed.
+{{ config(materialized='view') }}
+
 select
-    *,
+    customer_key,
+    n_purchases,
+    n_orders,
+    turnover_cents,
+    recency_score,
+    frequency_score,
+    monetary_score,
     case
         when monetary_score = 5 then 'high'
         when monetary_score >= 3 then 'medium'
@@ -33,4 +21,4 @@ select
         when frequency_score >= 4 then 'loyal'
         else 'occasional'
     end as segment_before
-from scored
+from {{ ref('int_customers__scored') }}

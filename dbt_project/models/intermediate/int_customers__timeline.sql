@@ -1,10 +1,12 @@
 -- The one place that says in which order the states are tried; the first that fits counts. Holds
--- the future too, as it will be when nothing happens.
+-- the future too, as it will be when nothing happens. Contracts make a state only until the first
+-- purchase: from then on the purchases do, and a contract only by its cancellation.
 {{ config(**rebuilt_for('int_customers__restated')) }}
 
 {% set signals = [
     'buyer', 'cancelled', 'troubled', 'returned', 'past_usual_gap', 'silent', 'long_silent',
     'absent', 'moved', 'household', 'seasonal', 'yearly', 'stocked_up',
+    'contracted', 'contract_over', 'contract_long_over',
 ] %}
 with moves as (
     select
@@ -48,7 +50,7 @@ excused as (
             {% endfor %}
         end as not_lapsed_because
     from standing
-    where buyer and (next_move_on is null or on_date < next_move_on)
+    where (buyer or contracted) and (next_move_on is null or on_date < next_move_on)
 ),
 
 named as (
@@ -56,13 +58,15 @@ named as (
         customer_key,
         on_date,
         not_lapsed_because,
-        cancelled or (silent and not_lapsed_because is null) as is_lapsed,
+        cancelled
+        or (silent and not_lapsed_because is null)
+        or (contract_over and not buyer) as is_lapsed,
         case
             when cancelled then 'cancelled'
             when troubled then 'angry'
             when not_lapsed_because is not null then 'active'
-            when long_silent then 'inactive'
-            when silent then 'sleeping'
+            when long_silent or (contract_long_over and not buyer) then 'inactive'
+            when silent or (contract_over and not buyer) then 'sleeping'
             when returned then 'returned'
             when past_usual_gap then 'at_risk'
             else 'active'

@@ -1,5 +1,7 @@
 -- Whose purchases, record or identity is not as it was at the last build: with every record of
 -- theirs, and with whom an order belonged to before.
+{{ config(**whom_it_concerns()) }}
+
 {% set former_orders = built('fct_orders') %}
 with orders as (
     select
@@ -22,11 +24,7 @@ changed as (
         union all
         select {{ column }} as customer_key
         from {{ source('ops', 'customer_merge') }}
-        where
-            merged_as_of > {{ built_as_of() }}
-            or unmerged_as_of > {{ built_as_of() }}
-            or {{ is_recorded_since('merged_at') }}
-            or {{ is_recorded_since('unmerged_at') }}
+        where {{ is_merged_since() }}
     {% endfor %}
 ),
 

@@ -23,6 +23,14 @@ with evidence as (
     from {{ ref('int_reasons__inferred') }}
 ),
 
+losses as (
+    select
+        *,
+        -- without a purchase from the day that ended the contract
+        coalesce(last_purchase_date, {{ days_after('lost_on', -1) }}) as counted_from
+    from {{ ref('int_losses__dated') }}
+),
+
 placed as (
     select
         losses.customer_key,
@@ -34,20 +42,20 @@ placed as (
         evidence.happened_on,
         kinds.is_stated,
         kinds.weight,
-        losses.expected_days,
+        coalesce(losses.expected_days, {{ var('inactive_days') }}) as expected_days,
         greatest(
-            {{ dbt.datediff("evidence.happened_on", "losses.last_purchase_date", "day") }}, 0
+            {{ dbt.datediff("evidence.happened_on", "losses.counted_from", "day") }}, 0
         ) as days_before,
         greatest(
-            {{ dbt.datediff("losses.last_purchase_date", "evidence.happened_on", "day") }}
-            - losses.late_days, 0
+            {{ dbt.datediff("losses.counted_from", "evidence.happened_on", "day") }}
+            - coalesce(losses.late_days, {{ var('inactive_days') }}), 0
         ) as days_overdue
-    from {{ ref('int_losses__dated') }} as losses
+    from losses
     inner join evidence
         on
             losses.customer_key = evidence.customer_key
             and evidence.happened_on
-            >= {{ days_after('losses.last_purchase_date', '-' ~ var('evidence_days')) }}
+            >= {{ days_after('losses.counted_from', '-' ~ var('evidence_days')) }}
             and evidence.happened_on < coalesce(losses.returned_on, {{ as_of() }})
     inner join {{ ref('int_evidence__described') }} as kinds
         on evidence.evidence_kind = kinds.evidence_kind

@@ -23,6 +23,13 @@ with spans as (
         {{ days_after('cancelled_on', 1) }} as from_date,
         {{ days_after('until', 1) }} as until_date
     from {{ ref('int_cancellations__standing') }}
+    union all
+    select
+        customer_key,
+        signal,
+        from_date,
+        until_date
+    from {{ ref('int_contracts__spanned') }}
 )
 
 select * from spans

@@ -1,5 +1,6 @@
 -- Who was lost when, and when they were back; whoever is angry now counts as being lost. What a
--- loss costs is what the customer paid in the year up to the last purchase.
+-- loss costs is what the customer paid in the year up to the last purchase; who left a contract
+-- without ever buying has none.
 {{ config(**rebuilt_for('int_customers__moved')) }}
 
 with changes as (
@@ -42,9 +43,9 @@ select
     purchases.purchase_date as last_purchase_date,
     purchases.expected_days,
     purchases.late_days,
-    purchases.turnover_year_cents as turnover_cents
+    coalesce(purchases.turnover_year_cents, 0) as turnover_cents
 from ended
-inner join {{ ref('int_purchases__expected') }} as purchases
+left join {{ ref('int_purchases__expected') }} as purchases
     on
         ended.customer_key = purchases.customer_key
         and ended.lost_on > purchases.purchase_date

@@ -1,10 +1,12 @@
 -- What a customer's gaps said about the next one at the time of each purchase; nothing here knows
--- what came later but `next_purchase_date`. The model behind it: plugins/winback/model/rhythm.py.
+-- what came later but `next_purchase_date`. Model and levels: plugins/winback/model/rhythm.py.
 {{ config(**rebuilt_for('int_customers__touched')) }}
 {% set by_day = 'partition by customer_key order by purchase_date' %}
 {% set previous = 'lag(purchase_date) over (' ~ by_day ~ ')' %}
 {% set year = "range between interval '364' day preceding and current row" %}
 {% set so_far = by_day ~ ' rows unbounded preceding' %}
+{% set gap_sum = 'coalesce(sum(adjusted_gap_days) over (' ~ so_far ~ '), 0)' %}
+{% set rate_days = of_this_run('rhythm_rate_days') %}
 with numbered as (
     select
         customer_key,
@@ -28,9 +30,9 @@ with numbered as (
 stocked as (
     select
         *,
-        cast(exp({{ var('quantity_elasticity') }} * coalesce(cast(
+        cast(greatest(exp({{ of_this_run('quantity_elasticity') }} * coalesce(cast(
             log_quantity - avg(log_quantity) over ({{ so_far }}) as decimal(12, 7)
-        ), 0)) as decimal(12, 4)) as stock_factor
+        ), 0)), 0.0001) as decimal(12, 4)) as stock_factor
     from numbered
 ),
 
@@ -46,12 +48,9 @@ adjusted as (
 summed as (
     select
         *,
-        cast(coalesce(sum(adjusted_gap_days) over ({{ so_far }}), 0) as decimal(14, 2))
-            as gap_sum_days,
-        cast(
-            {{ var('rhythm_rate_days') }} + coalesce(sum(adjusted_gap_days) over ({{ so_far }}), 0)
-            as {{ dbt.type_float() }}
-        ) as pace_days
+        cast(greatest(least(round(2 * ln(stock) / ln(2)), 6), -2) as integer) as stock_level,
+        cast({{ gap_sum }} as decimal(14, 2)) as gap_sum_days,
+        cast({{ rate_days }} + {{ gap_sum }} as {{ dbt.type_float() }}) as pace_days
     from adjusted
 ),
 
@@ -65,14 +64,15 @@ expected as (
         cast(
             case
                 when summed.n_gaps = 0 then {{ var('inactive_days') }}
-                else {{ var('lapse_multiplier') }} * quantiles.late * summed.pace_days
+                else {{ of_this_run('lapse_multiplier') }} * quantiles.usual_late * summed.pace_days
             end as decimal(9, 2)
         ) as usual_lapse_days
     from summed
     left join {{ source('ops', 'rhythm_quantile') }} as quantiles
         on
-            quantiles.model_run_id = {{ var('rhythm_run_id') }}
-            and least(summed.n_gaps, {{ var('most_gaps') }}) = quantiles.n_gaps
+            quantiles.model_run_id = {{ of_this_run('rhythm_run_id') }}
+            and summed.stock_level = quantiles.stock_level
+            and least(summed.n_gaps, {{ of_this_run('most_gaps') }}) = quantiles.n_gaps
 )
 
 select

@@ -32,7 +32,7 @@ matched as (
         improvements.improvement_id,
         improvements.description,
         improvements.fixed_on
-    from {{ ref('int_reasons__weighed') }} as reasons
+    from {{ ref('int_reasons__ranked') }} as reasons
     inner join improvements
         on reasons.reason = improvements.reason and reasons.newest_on < improvements.fixed_on
     left join concerned

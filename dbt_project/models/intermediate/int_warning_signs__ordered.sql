@@ -1,5 +1,7 @@
--- Signs in what a customer orders: nothing for longer than usual, longer gaps, smaller baskets. Who
--- said to be away until later is not late.
+-- Signs in what customers order who still buy: nothing for longer than usual, longer gaps, smaller
+-- baskets. Who said to be away until later is not late.
+{{ config(materialized='view') }}
+
 with gaps as (
     select
         compared.*,
@@ -20,8 +22,11 @@ with gaps as (
     from {{ ref('int_customers__compared') }} as compared
     inner join {{ ref('int_customers__rhythm') }} as rhythm
         on compared.customer_key = rhythm.customer_key
+    inner join {{ ref('int_customers__standing') }} as standing
+        on compared.customer_key = standing.customer_key
     where
-        compared.customer_key not in (
+        not standing.is_lapsed
+        and compared.customer_key not in (
             select customer_key
             from {{ ref('int_reasons__stated') }}
             where absent_until >= {{ as_of() }}
@@ -32,14 +37,12 @@ select
     customer_key,
     'rarer_orders' as sign,
     case
-        when days_since > late_days then {{ dbt.concat([
-            "'orders every '", whole('expected_days'), "' days, now '", whole('days_since'),
-            "' without'"
-        ]) }}
-        else {{ dbt.concat([
-            "'ordered every '", whole('earlier_gap_days'), "' days, lately every '",
-            whole('recent_gap_days')
-        ]) }}
+        when days_since > late_days then {{ sign_in_words(
+            'overdue', {'usual': whole('expected_days'), 'silent': whole('days_since')}
+        ) }}
+        else {{ sign_in_words('rarer_orders', {
+            'usual': whole('earlier_gap_days'), 'recent': whole('recent_gap_days')
+        }) }}
     end as in_words,
     case
         when days_since > late_days then {{ first_as_of_past('last_purchase_date', 'late_days') }}
@@ -61,10 +64,9 @@ union all
 select
     customer_key,
     'smaller_baskets' as sign,
-    {{ dbt.concat([
-        "'the last two orders were '", whole('100 - 100.0 * recent_cents / earlier_cents'),
-        "' % smaller than those before'"
-    ]) }} as in_words,
+    {{ sign_in_words(
+        'smaller_baskets', {'pct': whole('100 - 100.0 * recent_cents / earlier_cents')}
+    ) }} as in_words,
     second_newest_date as since
 from gaps
 where

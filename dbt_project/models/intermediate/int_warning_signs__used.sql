@@ -73,13 +73,12 @@ select
     customer_key,
     sign,
     case sign
-        when 'falling_visits' then {{ dbt.concat([
-            count_in_words('recent', 'visit', 'visits'), "' in the last 60 days, usually '",
-            whole('earlier')
-        ]) }}
-        else {{ dbt.concat([
-            whole('100 - 100.0 * recent / earlier'), "' % less use ('", "measure", "')'"
-        ]) }}
+        when 'falling_visits' then {{ sign_in_words('falling_visits', {
+            'visits': count_in_words('recent', 'visits'), 'usual': whole('earlier')
+        }) }}
+        else {{ sign_in_words('falling_use', {
+            'pct': whole('100 - 100.0 * recent / earlier'), 'measure': 'measure'
+        }) }}
     end as in_words,
     {{ days_after(as_of(), '-recent_days') }} as since
 from fallen

@@ -1,7 +1,3 @@
-with source as (
-    select * from {{ source('raw', 'appointments') }}
-)
-
 select
     appointment_id,
     customer_key,
@@ -9,5 +5,5 @@ select
     planned_for_at,
     case when {{ is_known('cancelled_at') }} then cancelled_at end as cancelled_at,
     case when {{ is_known('cancelled_at') }} then cancelled_by end as cancelled_by
-from source
+from {{ source('raw', 'appointments') }}
 where {{ is_in_feed('booked_at') }}

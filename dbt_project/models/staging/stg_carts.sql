@@ -1,7 +1,3 @@
-with source as (
-    select * from {{ source('raw', 'carts') }}
-)
-
 select
     cart_id,
     customer_key,
@@ -12,5 +8,5 @@ select
     case when {{ is_known('ordered_at') }} then order_id end as order_id,
     amount_cents,
     currency
-from source
+from {{ source('raw', 'carts') }}
 where {{ is_in_feed('created_at') }}

@@ -1,7 +1,3 @@
-with source as (
-    select * from {{ source('raw', 'complaints') }}
-)
-
 select
     complaint_id,
     customer_key,
@@ -10,5 +6,5 @@ select
     reason,
     opened_at,
     case when {{ is_known('resolved_at') }} then resolved_at end as resolved_at
-from source
+from {{ source('raw', 'complaints') }}
 where {{ is_in_feed('opened_at') }}

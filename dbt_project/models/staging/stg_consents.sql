@@ -1,7 +1,3 @@
-with source as (
-    select * from {{ source('raw', 'consents') }}
-)
-
 select
     consent_id,
     customer_key,
@@ -15,5 +11,5 @@ select
     ground,
     advertiser,
     email_hash
-from source
+from {{ source('raw', 'consents') }}
 where {{ is_in_feed('granted_at') }}

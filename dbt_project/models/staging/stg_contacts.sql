@@ -1,7 +1,3 @@
-with source as (
-    select * from {{ source('raw', 'contacts') }}
-)
-
 select
     contact_id,
     customer_key,
@@ -11,5 +7,5 @@ select
     reason,
     absent_until,
     contacted_at
-from source
+from {{ source('raw', 'contacts') }}
 where {{ is_in_feed('contacted_at') }}

@@ -1,7 +1,3 @@
-with source as (
-    select * from {{ source('raw', 'contracts') }}
-)
-
 select
     contract_id,
     customer_key,
@@ -13,5 +9,5 @@ select
     case when {{ is_known('revoked_at') }} then revoked_at end as revoked_at,
     amount_cents,
     currency
-from source
+from {{ source('raw', 'contracts') }}
 where {{ is_in_feed('started_at') }}

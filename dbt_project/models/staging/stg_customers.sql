@@ -1,7 +1,3 @@
-with source as (
-    select * from {{ source('raw', 'customers') }}
-)
-
 select
     customer_key,
     email_hash,
@@ -18,5 +14,5 @@ select
     case when {{ is_known('similar_goods_at') }} then similar_goods_at end as similar_goods_at,
     case when {{ is_known('opt_out_notice_at') }} then opt_out_notice_at end as opt_out_notice_at,
     case when {{ is_known('objected_at') }} then objected_at end as objected_at
-from source
+from {{ source('raw', 'customers') }}
 where {{ is_in_feed('registered_at') }}

@@ -1,10 +1,6 @@
 -- Customers since the last build: new, corrected, taken out at the source, or known only since.
-with source as (
-    select * from {{ source('raw', 'customers') }}
-)
-
 select customer_key
-from source
+from {{ source('raw', 'customers') }}
 where
     {{ is_new('snapshot_id') }}
     or {{ is_known_since('registered_at') }}

@@ -1,7 +1,3 @@
-with source as (
-    select * from {{ source('raw', 'deliveries') }}
-)
-
 select
     delivery_id,
     customer_key,
@@ -10,5 +6,5 @@ select
     promised_at,
     case when {{ is_known('delivered_at') }} then delivered_at end as delivered_at,
     case when {{ is_known('failed_at') }} then failed_at end as failed_at
-from source
+from {{ source('raw', 'deliveries') }}
 where {{ is_in_feed('shipped_at') }}

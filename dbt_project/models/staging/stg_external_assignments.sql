@@ -1,7 +1,3 @@
-with source as (
-    select * from {{ source('raw', 'external_assignments') }}
-)
-
 select
     assignment_id,
     customer_key,
@@ -12,5 +8,5 @@ select
     assigned_at,
     ends_at,
     case when {{ is_known('responded_at') }} then responded_at end as responded_at
-from source
+from {{ source('raw', 'external_assignments') }}
 where {{ is_in_feed('assigned_at') }}

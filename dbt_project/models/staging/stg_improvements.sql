@@ -1,7 +1,3 @@
-with source as (
-    select * from {{ source('raw', 'improvements') }}
-)
-
 select
     improvement_id,
     reason,
@@ -9,5 +5,5 @@ select
     category,
     description,
     fixed_at
-from source
+from {{ source('raw', 'improvements') }}
 where {{ is_in_feed('fixed_at') }}

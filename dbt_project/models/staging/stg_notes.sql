@@ -1,12 +1,8 @@
-with source as (
-    select * from {{ source('raw', 'notes') }}
-)
-
 select
     note_id,
     customer_key,
     kind,
     occasion_at,
     noted_at
-from source
+from {{ source('raw', 'notes') }}
 where {{ is_in_feed('noted_at') }}

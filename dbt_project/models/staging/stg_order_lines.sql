@@ -1,7 +1,3 @@
-with source as (
-    select * from {{ source('raw', 'order_lines') }}
-)
-
 select
     order_id,
     line_number,
@@ -10,5 +6,5 @@ select
     amount_cents,
     currency,
     ordered_at
-from source
+from {{ source('raw', 'order_lines') }}
 where {{ is_in_feed('ordered_at') }}

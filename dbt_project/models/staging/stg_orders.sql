@@ -1,7 +1,3 @@
-with source as (
-    select * from {{ source('raw', 'orders') }}
-)
-
 select
     order_id,
     customer_key,
@@ -13,5 +9,5 @@ select
     cost_cents,
     channel,
     voucher_code
-from source
+from {{ source('raw', 'orders') }}
 where {{ is_in_feed('ordered_at') }}

@@ -1,12 +1,8 @@
 -- Orders since the last build: new, corrected, taken out at the source, or known only since.
-with source as (
-    select * from {{ source('raw', 'orders') }}
-)
-
 select
     order_id,
     customer_key
-from source
+from {{ source('raw', 'orders') }}
 where
     {{ is_new('snapshot_id') }}
     or {{ is_known_since('ordered_at') }}

@@ -1,7 +1,3 @@
-with source as (
-    select * from {{ source('raw', 'payments') }}
-)
-
 select
     payment_id,
     customer_key,
@@ -13,5 +9,5 @@ select
     case when {{ is_known('paid_at') }} then paid_at end as paid_at,
     n_reminders,
     is_disputed
-from source
+from {{ source('raw', 'payments') }}
 where {{ is_in_feed('invoiced_at') }}

@@ -1,7 +1,3 @@
-with source as (
-    select * from {{ source('raw', 'products') }}
-)
-
 select
     product_id,
     name,
@@ -12,5 +8,5 @@ select
     currency,
     listed_at,
     case when {{ is_known('discontinued_at') }} then discontinued_at end as discontinued_at
-from source
+from {{ source('raw', 'products') }}
 where {{ is_in_feed('listed_at') }}

@@ -1,11 +1,7 @@
-with source as (
-    select * from {{ source('raw', 'referrals') }}
-)
-
 select
     referral_id,
     customer_key,
     referred_customer_key,
     referred_at
-from source
+from {{ source('raw', 'referrals') }}
 where {{ is_in_feed('referred_at') }}

@@ -1,7 +1,3 @@
-with source as (
-    select * from {{ source('raw', 'returns') }}
-)
-
 select
     return_id,
     customer_key,
@@ -13,5 +9,5 @@ select
     reason,
     returned_at,
     {{ business_date('returned_at') }} as returned_on
-from source
+from {{ source('raw', 'returns') }}
 where {{ is_in_feed('returned_at') }}

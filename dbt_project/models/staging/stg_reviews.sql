@@ -1,7 +1,3 @@
-with source as (
-    select * from {{ source('raw', 'reviews') }}
-)
-
 select
     review_id,
     customer_key,
@@ -9,5 +5,5 @@ select
     product_id,
     rating,
     reviewed_at
-from source
+from {{ source('raw', 'reviews') }}
 where {{ is_in_feed('reviewed_at') }}

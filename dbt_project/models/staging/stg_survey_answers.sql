@@ -1,7 +1,3 @@
-with source as (
-    select * from {{ source('raw', 'survey_answers') }}
-)
-
 select
     answer_id,
     customer_key,
@@ -10,5 +6,5 @@ select
     score,
     reason,
     answered_at
-from source
+from {{ source('raw', 'survey_answers') }}
 where {{ is_in_feed('answered_at') }}

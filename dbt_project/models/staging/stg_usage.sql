@@ -1,11 +1,7 @@
-with source as (
-    select * from {{ source('raw', 'usage') }}
-)
-
 select
     customer_key,
     measure,
     used_at,
     amount
-from source
+from {{ source('raw', 'usage') }}
 where {{ is_in_feed('used_at') }}

@@ -33,6 +33,20 @@ select
 from marts.rpt_external_campaigns
 order by campaign_type
 """
+_ECONOMICS = """
+select
+    to_char(run.as_of, 'YYYY-MM-DD') as as_of, run.n_judged,
+    cast(run.cost_cents as float8) as cost_cents, cast(run.worth_cents as float8) as worth_cents,
+    cast(run.lift_pct as float8) as lift_pct, run.lift_from,
+    (
+        select count(*) from marts.fct_campaign_economics as each
+        where each.economics_run_id = run.economics_run_id and each.finding = 'costs_more'
+    ) as n_costing_more
+from marts.rpt_campaign_economics as run
+where run.as_of = %(last)s and run.n_judged > 0
+order by run.economics_run_id desc
+limit 1
+"""
 
 
 def of_dates(bi: str, dates: Sequence[date]) -> list[dict[str, Any]]:
@@ -48,6 +62,12 @@ def of_dates(bi: str, dates: Sequence[date]) -> list[dict[str, Any]]:
 def of_external_campaigns(bi: str) -> list[dict[str, Any]]:
     """The response to campaigns that were sent elsewhere, a row for each type."""
     return _rows(bi, _EXTERNAL_CAMPAIGNS)
+
+
+def of_economics(bi: str, last: date) -> dict[str, Any] | None:
+    """What was weighed on the last date: costs against returns; None where nobody was judged."""
+    rows = _rows(bi, _ECONOMICS, {"last": last})
+    return rows[0] if rows else None
 
 
 def excluded(bi: str) -> dict[str, dict[str, int]]:

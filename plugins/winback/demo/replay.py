@@ -76,9 +76,11 @@ def run_demo(exit: bool, break_feed: str | None, data_name: str) -> int:
                 report.show_broken(break_feed, message, _accepted(running))
             else:
                 for as_of in data.dates:
+                    if as_of == data.dates[-1]:
+                        # before it, so that the last selection weighs costs against returns
+                        with screen.step("models fitted and judged"):
+                            _run(running, "winback_training", {})
                     _replay(running, as_of, screen)
-                with screen.step("models fitted and judged"):
-                    _run(running, "winback_training", {})
                 seconds = round(time.monotonic() - started, 1)
                 summary = _summary(running, data, seconds, screen.seconds)
                 _write(instance("demo").home / SUMMARY, summary)
@@ -164,6 +166,8 @@ def _summary(
         "phases": dict(phases),
         "made_up": data.made_up,
     }
+    if economics := figures.of_economics(bi, data.dates[-1]):
+        summary["economics"] = economics
     campaigns = figures.of_external_campaigns(bi)
     if campaigns:
         summary["external_campaigns"] = campaigns

@@ -121,6 +121,8 @@ def show_summary(
     out.print(table)
     if "external_campaigns" in summary:
         _show_external_campaigns(summary["external_campaigns"], dates[-1]["as_of"])
+    if "economics" in summary:
+        _show_economics(summary["economics"])
     line("")
     for text in data.closing:
         line(text)
@@ -146,6 +148,21 @@ def _show_external_campaigns(campaigns: Sequence[Mapping[str, Any]], as_of: str)
         table.add_row(each["campaign_type"], *map(_number, counts), Text(response, style="bold"))
     out.print(table)
     line("Response is no effect: nobody was left alone, so who would have bought anyway is in it.")
+
+
+def _show_economics(economics: Mapping[str, Any]) -> None:
+    cost, worth = (economics[name] / 100 for name in ("cost_cents", "worth_cents"))
+    lift = f"{economics['lift_pct']:g} % ({economics['lift_from']})"
+    line("")
+    line(
+        f"Before {economics['as_of']} the models were trained, so costs were weighed against"
+        f" returns: of {economics['n_judged']:,}"
+    )
+    line(
+        f"people, at a lift of {lift}, {cost:,.2f} of costs would bring {worth:,.2f} of margin."
+        f" {economics['n_costing_more']:,} of the"
+    )
+    line("audience cost more than they return, and are left out of what is drawn from now on.")
 
 
 def _show_hasty_lapses(dates: Sequence[Mapping[str, Any]]) -> None:

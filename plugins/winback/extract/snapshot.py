@@ -67,6 +67,7 @@ def extract(as_of: date, purpose: str) -> int:
     with warehouse.connect("loader") as connection:
         if purpose == "live":
             merge_customers(connection, as_of)
+        connection.execute("select ops.drop_expired_proof()")
         connection.execute(
             "update ops.snapshot set completed_at = now() where snapshot_id = %s", (snapshot_id,)
         )

@@ -27,8 +27,12 @@ def inactive_over_time(counts: Rows) -> dict[str, Any]:
     frame["share"] = frame["n_six_months"] / frame["n_customers"].where(frame["n_customers"] > 0)
     frame["as_of"] = pd.to_datetime(frame["as_of"])
     day = alt.X("as_of:T", title=None, axis=alt.Axis(format="%b %Y", tickCount=6, grid=False))
+    # as many decimals as the ticks need: the share may move by less than one percent
     share = alt.Y(
-        "share:Q", title=None, axis=alt.Axis(format=".0%", tickCount=5), scale=alt.Scale(zero=False)
+        "share:Q",
+        title=None,
+        axis=alt.Axis(format=".2~%", tickCount=5),
+        scale=alt.Scale(zero=False),
     )
     base = alt.Chart(frame).encode(
         x=day,
@@ -87,7 +91,7 @@ def naive_beside_incremental(cohorts: Rows) -> dict[str, Any]:
     )
     zero = alt.Chart().mark_rule(color=GREY, strokeDash=[4, 4]).encode(x=alt.datum(0))
     interval = base.mark_rule(strokeWidth=3).encode(
-        x=alt.X("low:Q", title="percentage points"), x2="high:Q"
+        x=alt.X("low:Q", title="percentage points", axis=alt.Axis(tickCount=10)), x2="high:Q"
     )
     value = base.mark_point(filled=True, size=110, opacity=1).encode(x="value:Q")
     layers = alt.layer(zero, interval, value, data=frame)
@@ -134,7 +138,12 @@ def _configured(chart: Any) -> dict[str, Any]:
         chart.configure(font="system-ui, sans-serif", background="transparent")
         .configure_view(stroke=None)
         .configure_axis(
-            domain=False, ticks=False, gridColor="#e7e5e0", labelColor="#51605d", labelFontSize=12
+            domain=False,
+            ticks=False,
+            gridColor="#e7e5e0",
+            labelColor="#51605d",
+            labelFontSize=12,
+            labelPadding=6,
         )
         .configure_legend(labelColor="#51605d", labelFontSize=12)
     )

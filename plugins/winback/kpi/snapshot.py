@@ -110,14 +110,16 @@ outcome as materialized (
     select
         a.campaign_id, a.as_of as cohort, a.stratum, a.arm,
         a.window_ends_at, a.as_of + a.window_days as closes_on,
-        told.state, told.accepted_at, coalesce(told.has_unsubscribed, false) as has_unsubscribed,
-        (
+        told.state, told.accepted_at,
+        a.has_unsubscribed or coalesce(told.has_unsubscribed, false) as has_unsubscribed,
+        -- of somebody erased the outcome was kept, and the orders were not
+        coalesce(a.recovered_at, (
             select min(p.ordered_at) from raw.orders as p
             where p.customer_key = any(coalesce(person.members, array[a.customer_key]))
                 and p.deleted_at is null
                 and p.ordered_at > a.window_starts_at
                 and p.ordered_at <= a.window_ends_at
-        ) as recovered_at
+        )) as recovered_at
     from ops.assignment as a
     left join ops.person as person on person.customer_key = a.customer_key
     left join told

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from winback.errors import HistoryError
 from winback.model.bg_nbd import BgNbd
@@ -37,6 +37,8 @@ class Customers:
         n_purchases: Of how many purchases `mean_amount` is the mean.
         mean_amount: In the unit of the Gamma-Gamma model, after refunds.
         margin_share: Margin per amount, such as 0.4; `margin_shares` works it out.
+        sent_all_back: Of whom nothing is expected, whatever others pay: they bought, paid, and kept
+            nothing of it.
     """
 
     frequency: Floats
@@ -45,6 +47,7 @@ class Customers:
     n_purchases: Floats
     mean_amount: Floats
     margin_share: Floats
+    sent_all_back: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,7 @@ def lifetime_values(
     margin = share * expected_amount(amounts, n_purchases, customers.mean_amount)
     if margin.shape != x.shape:
         raise HistoryError("amounts must be columns as long as the histories")
+    margin = np.where(customers.sent_all_back, 0.0, margin)
     alive = probability_alive(purchases, x, t_x, age)
     if_alive = margin * discounted_purchases_if_alive(purchases, x, age, discounting)
     after_return = discounted_purchases_if_alive(purchases, x + 1, age, discounting)
@@ -128,7 +132,8 @@ def margin_shares(turnover: ArrayLike, cost: ArrayLike, usual_share: float) -> F
     """Margin per amount from what was sold and what it had cost.
 
     Args:
-        turnover: Of the purchases whose cost is known, after refunds.
+        turnover: Of the purchases whose cost is known, as they were sold: goods that come back
+            bring their cost back with them, so what was kept has the same share.
         cost: Of the same purchases; NaN where not known.
         usual_share: Stands where the cost is not known or nothing was sold.
 

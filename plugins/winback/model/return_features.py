@@ -1,7 +1,9 @@
 """What is known of a customer on a date in the past, as numbers that tell who comes back.
 
-Pure: the sales history in, columns out. Only purchases before the date count, so that features of a
-past date are those that would have been computed then. Models made of them are `return_model.py`.
+Pure: the sales history in, columns out. Only what was known before the date counts, so that
+features of a past date are those that would have been computed then. What is known beside dates and
+amounts of purchases is in `experience_features.py` and `basket_features.py`; models made of all of
+it are `return_model.py`.
 """
 
 from __future__ import annotations
@@ -11,8 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from winback.model import basket_features, experience_features
+from winback.model.basket_features import Baskets
 from winback.model.bg_nbd import BgNbd
 from winback.model.expected_purchases import conditional_expected_purchases, probability_alive
+from winback.model.experience_features import Experiences
+from winback.model.refunds import Refunds, kept_amounts
 from winback.model.rhythm import (
     Floats,
     Purchases,
@@ -21,6 +27,7 @@ from winback.model.rhythm import (
     quantiles,
     quantity_ratios,
     stock_factors,
+    stock_levels,
 )
 
 Places = NDArray[np.int64]
@@ -36,11 +43,17 @@ class SalesHistory:
 
     Attributes:
         purchases: Customers by number from 0 without a gap, days and quantities.
-        amount: Paid on the day, in minor units.
+        amount: Paid on the day, in minor units, whatever came back.
+        experiences: What happened beside; None without a feed that tells any of it.
+        baskets: What was bought; None without the feed of order lines.
+        refunds: What was paid back; None where nothing was.
     """
 
     purchases: Purchases
     amount: Floats
+    experiences: Experiences | None = None
+    baskets: Baskets | None = None
+    refunds: Refunds | None = None
 
     @property
     def starts(self) -> Places:
@@ -69,7 +82,7 @@ class Outcome:
 
     Attributes:
         has_bought: Whether they bought within the window.
-        spend: What they paid in it, in minor units.
+        spend: What they paid in it and did not get back, in minor units, from 0.
     """
 
     has_bought: NDArray[np.bool_]
@@ -79,13 +92,21 @@ class Outcome:
 def known_before(history: SalesHistory, day: int) -> SalesHistory:
     """The history as known on a date; customers are numbered anew."""
     is_known = history.purchases.day < day
-    customer = np.unique(history.purchases.customer[is_known], return_inverse=True)[1]
+    old, customer = np.unique(history.purchases.customer[is_known], return_inverse=True)
     known = Purchases(
         customer.astype(np.int64),
         history.purchases.day[is_known],
         history.purchases.quantity[is_known],
     )
-    return SalesHistory(known, history.amount[is_known])
+    number_of = _places_of(history, old)
+    experiences, baskets, refunds = history.experiences, history.baskets, history.refunds
+    return SalesHistory(
+        known,
+        history.amount[is_known],
+        None if experiences is None else experiences.known_before(day, number_of),
+        None if baskets is None else baskets.known_before(day, number_of),
+        None if refunds is None else refunds.known_before(day, is_known),
+    )
 
 
 def features(
@@ -104,8 +125,9 @@ def features(
     days, last = history.purchases.day, after - 1
     n = (after - first).astype(float)
     silence, age = (day - days[last]).astype(float), (day - days[first]).astype(float)
-    paid = np.append(0.0, np.cumsum(history.amount))
-    turnover = paid[after] - paid[first]
+    kept = kept_amounts(history.amount, history.refunds, day)
+    sold, paid = (np.append(0.0, np.cumsum(each)) for each in (history.amount, kept))
+    turnover = np.maximum(paid[after] - paid[first], 0.0)
     span = (days[last] - days[first]).astype(float)
     columns = {
         "silence_days": silence,
@@ -113,7 +135,7 @@ def features(
         "age_days": age,
         "turnover": turnover,
         "mean_amount": turnover / n,
-        "last_amount": history.amount[last],
+        "last_amount": np.maximum(kept[last], 0.0),
         "mean_gap_days": span / np.maximum(n - 1, 1),
         "last_gap_days": np.where(n > 1, days[last] - days[np.maximum(last - 1, first)], 0.0),
         "is_one_time": (n == 1).astype(float),
@@ -136,14 +158,34 @@ def features(
         (_quintile(column) for column in (-silence, n, turnover)), np.zeros(len(n))
     )
     columns["clv"] = columns["bg_nbd_purchases"] * columns["mean_amount"]
+    place = _places_of(history, customer)
+    if history.experiences is not None:
+        columns |= experience_features.features(
+            history.experiences, day, place, days[last], sold[after] - sold[first]
+        )
+    if history.baskets is not None:
+        columns |= basket_features.features(
+            history.baskets, day, place, columns["mean_gap_days"], silence
+        )
     return Features(customer, columns)
 
 
-def outcome(history: SalesHistory, day: int, horizon: int, customer: Places) -> Outcome:
-    """What the customers did from a date on, within a window of so many days."""
+def outcome(
+    history: SalesHistory, day: int, horizon: int, customer: Places, known_on: int | None = None
+) -> Outcome:
+    """What the customers did from a date on.
+
+    Args:
+        history: Reaches to the end of the window.
+        day: The date, as a day number.
+        horizon: Days of the window.
+        customer: Whose.
+        known_on: Only what was paid back before this day is taken off; all when left out.
+    """
     opened, closed = (_place(history, customer, each) for each in (day, day + horizon))
-    paid = np.append(0.0, np.cumsum(history.amount))
-    return Outcome(closed > opened, paid[closed] - paid[opened])
+    kept = kept_amounts(history.amount, history.refunds, known_on)
+    paid = np.append(0.0, np.cumsum(kept))
+    return Outcome(closed > opened, np.maximum(paid[closed] - paid[opened], 0.0))
 
 
 def _known(history: SalesHistory, day: int) -> tuple[Places, Places, Places]:
@@ -163,13 +205,23 @@ def _place(history: SalesHistory, customer: Places, day: int) -> Places:
     return np.searchsorted(ordered, customer * width + min(max(day, 0), width - 1))
 
 
+def _places_of(history: SalesHistory, customer: Places) -> Places:
+    """For each customer by number, the place in an ascending choice of them, or -1."""
+    place = np.full(len(history.starts) - 1, -1, np.int64)
+    place[customer] = np.arange(len(customer))
+    return place
+
+
 def _of_rhythm(
     history: SalesHistory, last: Places, silence: Floats, rhythm: Rhythm
 ) -> dict[str, Floats]:
     n_gaps, sums = gap_sums(history.purchases, rhythm.quantity_elasticity)
     factors = stock_factors(quantity_ratios(history.purchases), rhythm.quantity_elasticity)
-    found = quantiles(rhythm, np.arange(int(n_gaps.max(initial=0)) + 1))
-    place, scale = n_gaps[last].astype(np.int64), (rhythm.rate_days + sums[last]) * factors[last]
+    # most customers share number and level: each quantile is worked out once
+    pairs = np.stack([n_gaps[last].astype(np.int64), stock_levels(factors[last])])
+    distinct, place = np.unique(pairs, axis=1, return_inverse=True)
+    found = quantiles(rhythm, *distinct)
+    scale = (rhythm.rate_days + sums[last]) * factors[last]
     return {
         "expected_days": scale * found["expected"][place],
         "lateness": silence / (scale * found["late"][place]),

@@ -9,10 +9,20 @@ are those of Chatfield and Goodhardt (1973), "A Consumer Purchasing Model with E
 Times", JASA 68.
 
 What was bought last covers a longer time when it was more than usual: gaps are divided by the stock
-factor, the quantity over the customer's geometric mean so far, to the power of an elasticity.
+factor f, the quantity over the customer's geometric mean so far, to the power of an elasticity. A
+stock is used up stretch by stretch: f independent gamma gaps of shape k and one rate sum to a gamma
+of shape k f (the gamma's additivity; Johnson, Kotz and Balakrishnan 1994, "Continuous Univariate
+Distributions" 1, chapter 17), so that six packs last six times as long, but not six times as
+uncertainly. Where usual quantities are only guessed, or a large basket is now and then for guests,
+less than that holds. So the shape is k f^g with the stretching g between 0 (a large stock is one
+long gap) and 1 (it is f gaps), whichever the company's gaps make most likely; the mean is f times
+the usual one in any case. The next gap is (d + S) f / f^g times a beta prime variate of
+(k f^g, s + k n). What a customer's own past says still counts gaps, not stretches: n and S are
+sums of gaps divided by f, as large stocks are rare.
 
-Pure: arrays in, numbers out. Reading purchases and storing what was fitted is `training/`; the same
-sums for every purchase are `int_purchases__rhythm`.
+Pure: arrays in, numbers out. The search for what makes the gaps most likely is `gap_likelihood`;
+reading purchases and storing what was fitted is `training/`; the same sums for every purchase are
+`int_purchases__rhythm`.
 """
 
 from __future__ import annotations
@@ -21,7 +31,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
+from scipy import special
+
+from winback.model import gap_likelihood
 
 Floats = NDArray[np.float64]
 
@@ -31,7 +43,13 @@ FEWEST_CUSTOMERS = 50
 FEWEST_SLEEPING = 200
 # an elasticity that could be chance is none
 LEAST_T_VALUE = 3.0
-BOUNDS = ((0.2, 30.0), (0.2, 100.0), (0.1, 1e5))
+# of the elasticity by the stretching and the other way round; simulated ones stand still after two
+REFINEMENTS = 2
+# of the stock factor: two to a doubling, from a half to eight times the usual; beyond as at the end
+LEVELS_PER_DOUBLING = 2
+STOCK_LEVELS = (-2, 6)
+# as the warehouse rounds; and a stock of none would divide by nothing
+LEAST_FACTOR = 1e-4
 QUANTILES = {"early": 0.1, "expected": 0.5, "late": 0.9}
 MULTIPLIERS = np.arange(1.0, 6.01, 0.05).round(2)
 
@@ -50,6 +68,8 @@ class Rhythm:
             too few were there to tell.
         n_gaps: Gaps behind the fit.
         is_fitted: False when there were too few, and the default stands instead.
+        stretching: g; 1 when a stock is as many gaps one after the other, 0 when it is one long
+            gap. Runs of earlier versions lack it, and meant 0.
     """
 
     gap_shape: float
@@ -60,6 +80,7 @@ class Rhythm:
     returned_pct: float | None
     n_gaps: int
     is_fitted: bool
+    stretching: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -92,13 +113,20 @@ def fit(purchases: Purchases, multiplier: float) -> Rhythm:
     n_customers = len(np.unique(purchases.customer[of_gap]))
     if len(gaps) < FEWEST_GAPS or n_customers < FEWEST_CUSTOMERS:
         return Rhythm(1.0, 3.0, 90.0, 0.0, multiplier, None, len(gaps), is_fitted=False)
-    ratios = quantity_ratios(purchases)
-    elasticity = _elasticity(purchases.customer[of_gap], gaps, ratios[of_gap - 1])
-    adjusted = gaps / stock_factors(ratios, elasticity)[of_gap - 1]
-    shape, rate_shape, rate_days = _fit_gaps(purchases.customer[of_gap], adjusted)
+    customer, ratios = purchases.customer[of_gap], quantity_ratios(purchases)[of_gap - 1]
+    elasticity = _elasticity(customer, np.log(gaps), ratios)
+    factors = stock_factors(ratios, elasticity)
+    shape, rate_shape, rate_days, stretching = gap_likelihood.fit(customer, gaps, factors)
+    for _ in range(REFINEMENTS if stretching else 0):
+        # the log of a gap of larger shape is larger at the same mean: not the elasticity's doing
+        shapes = shape * factors**stretching
+        logs = np.log(gaps) - special.psi(shapes) + np.log(shapes)
+        elasticity = _elasticity(customer, logs, ratios)
+        factors = stock_factors(ratios, elasticity)
+        shape, rate_shape, rate_days, stretching = gap_likelihood.fit(customer, gaps, factors)
     return Rhythm(
         round(shape, 4), round(rate_shape, 4), round(rate_days, 4), elasticity, multiplier, None,
-        len(gaps), is_fitted=True,
+        len(gaps), is_fitted=True, stretching=round(stretching, 4),
     )  # fmt: skip
 
 
@@ -148,7 +176,14 @@ def quantity_ratios(purchases: Purchases) -> Floats:
 
 def stock_factors(ratios: Floats, elasticity: float) -> Floats:
     """How much longer than usual a purchase lasts, from `quantity_ratios`."""
-    return np.exp(elasticity * ratios).round(4)
+    return np.maximum(np.exp(elasticity * ratios).round(4), LEAST_FACTOR)
+
+
+def stock_levels(factors: Floats) -> NDArray[np.int64]:
+    """Of which row of `quantiles` a stock is, from `stock_factors`; 0 is the usual quantity."""
+    levels = np.rint(LEVELS_PER_DOUBLING * np.log2(factors))
+    ends: NDArray[np.int64] = np.clip(levels, *STOCK_LEVELS).astype(np.int64)
+    return ends
 
 
 def gap_sums(purchases: Purchases, elasticity: float) -> tuple[Floats, Floats]:
@@ -165,21 +200,25 @@ def gap_sums(purchases: Purchases, elasticity: float) -> tuple[Floats, Floats]:
     )
 
 
-def quantiles(rhythm: Rhythm, n_gaps: NDArray[np.int64]) -> dict[str, Floats]:
-    """Quantiles of the next gap by number of gaps, in units of d + S.
+def quantiles(
+    rhythm: Rhythm, n_gaps: NDArray[np.int64], levels: NDArray[np.int64] | int = 0
+) -> dict[str, Floats]:
+    """Quantiles of the next gap by number of gaps, in units of (d + S) times the stock factor.
 
     Args:
         rhythm: Everybody's.
         n_gaps: Numbers of gaps.
+        levels: Of what was bought last, from `stock_levels`, one for each number or for all.
 
     Returns:
         For each name in `QUANTILES` one value per number.
     """
+    stretches = np.exp2(rhythm.stretching * np.asarray(levels) / LEVELS_PER_DOUBLING)
     second = rhythm.rate_shape + rhythm.gap_shape * n_gaps
     found = {}
     for name, q in QUANTILES.items():
-        x = special.betaincinv(rhythm.gap_shape, second, q)
-        found[name] = (x / (1 - x)).round(8)
+        x = special.betaincinv(rhythm.gap_shape * stretches, second, q)
+        found[name] = (x / (1 - x) / stretches).round(8)
     return found
 
 
@@ -229,12 +268,12 @@ def _running_sum(customer: NDArray[np.int64], values: Floats) -> Floats:
     return total - before
 
 
-def _elasticity(customer: NDArray[np.int64], gaps: Floats, ratios: Floats) -> float:
+def _elasticity(customer: NDArray[np.int64], log_gaps: Floats, ratios: Floats) -> float:
     """Slope of log gap on the log ratio of what was bought before it, within customers."""
     places = np.unique(customer, return_inverse=True)[1]
     counts = np.bincount(places)
     x, y = (
-        values - (np.bincount(places, values) / counts)[places] for values in (ratios, np.log(gaps))
+        values - (np.bincount(places, values) / counts)[places] for values in (ratios, log_gaps)
     )
     squares = x @ x
     freedom = len(x) - len(counts) - 1
@@ -245,37 +284,3 @@ def _elasticity(customer: NDArray[np.int64], gaps: Floats, ratios: Floats) -> fl
     error = np.sqrt(residual @ residual / freedom / squares)
     is_chance = slope < LEAST_T_VALUE * error
     return 0.0 if is_chance else float(np.clip(np.round(slope, 2), 0.0, 1.0))
-
-
-def _fit_gaps(customer: NDArray[np.int64], gaps: Floats) -> tuple[float, float, float]:
-    places = np.unique(customer, return_inverse=True)[1]
-    n = np.bincount(places).astype(float)
-    total = np.bincount(places, gaps)
-    logs = np.bincount(places, np.log(gaps))
-    scale = float(np.median(gaps)) or 1.0
-
-    def negative(logged: Floats) -> tuple[float, Floats]:
-        k, s, theta = np.exp(logged)
-        second, days = s + k * n, theta + total / scale
-        value = (
-            (k - 1) * (logs - n * np.log(scale))
-            - n * special.gammaln(k)
-            + s * np.log(theta)
-            - special.gammaln(s)
-            + special.gammaln(second)
-            - second * np.log(days)
-        )
-        psi, log_days = special.psi(second), np.log(days)
-        slopes = (
-            (logs - n * np.log(scale)) - n * special.psi(k) + n * psi - n * log_days,
-            np.log(theta) - special.psi(s) + psi - log_days,
-            s / theta - second / days,
-        )
-        gradient = np.array([slope.mean() for slope in slopes]) * (k, s, theta)
-        return -float(value.mean()), -gradient
-
-    found = optimize.minimize(
-        negative, np.zeros(3), jac=True, method="L-BFGS-B", bounds=np.log(BOUNDS)
-    )
-    k, s, theta = np.exp(found.x)
-    return float(k), float(s), float(theta) * scale

@@ -12,7 +12,7 @@ from datetime import datetime
 import psycopg
 from psycopg.rows import class_row
 
-from winback.outreach import ledger
+from winback.outreach import ledger, ramp_up
 from winback.outreach.decisions import Decision, NotDecided, keep
 
 RESUME = "./winback outreach resume"
@@ -62,6 +62,16 @@ def is_running(connection: psycopg.Connection, campaign: str) -> bool:
     return row is not None and row[0] == "running"
 
 
+def anything_waits(connection: psycopg.Connection) -> bool:
+    """Whether a campaign that runs has messages planned or claimed."""
+    [(found,)] = connection.execute(
+        "select exists (select 1 from ops.campaign as c where c.state = 'running' and exists ("
+        " select 1 from ops.outreach as o where o.campaign_id = c.campaign_id and o.is_pending"
+        "  and o.state in ('planned', 'claimed')))"
+    ).fetchall()
+    return bool(found)
+
+
 def stop(connection: psycopg.Connection, campaign: str, reason: str) -> None:
     """Stops a campaign until a person resumes it; a cancelled one stays cancelled."""
     connection.execute(
@@ -69,6 +79,7 @@ def stop(connection: psycopg.Connection, campaign: str, reason: str) -> None:
         " where campaign_id = %s and state <> 'cancelled'",
         (reason, campaign),
     )
+    ramp_up.note_stop(connection, campaign)
 
 
 def decide(connection: psycopg.Connection, campaign: str, decision: Decision) -> int:
@@ -106,8 +117,8 @@ def decide(connection: psycopg.Connection, campaign: str, decision: Decision) ->
     if new == "cancelled":
         return ledger.cancel_rest_of_cancelled_campaigns(connection)
     [(n_waiting,)] = connection.execute(
-        "select count(*) from ops.outreach"
-        " where campaign_id = %s and state in ('planned', 'claimed')",
+        "select count(*) from ops.outreach where campaign_id = %s and is_pending"
+        " and state in ('planned', 'claimed')",
         (campaign,),
     ).fetchall()
     return int(n_waiting)

@@ -10,21 +10,32 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import time
+import threading
 from collections import Counter, defaultdict
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from uuid import UUID
 
 import psycopg
 
 from winback.errors import CampaignError, DispatchRefused, TransportStopped, WinbackError
-from winback.outreach import campaign_state, last_check, ledger
+from winback.outreach import (
+    campaign_state,
+    delivery_trouble,
+    last_check,
+    ledger,
+    ramp_up,
+    scheduled_batches,
+)
+from winback.outreach.campaign_mail import Mails, Request, body_of, compose_all, next_slot
 from winback.outreach.kept_connection import KeptConnection
-from winback.outreach.message import SHAPES, Mail, Sender, Shape, compose
+from winback.outreach.message import Recipient, Sender, Shape
 from winback.outreach.permission import require_allowed
-from winback.outreach.sendgrid_transport import Outcome, SendGridTransport, request_body
+from winback.outreach.scheduled_batches import Slot
+from winback.outreach.sendgrid_transport import Outcome, SendGridTransport, mend
 from winback.select.campaigns import Campaign, read_campaigns
 from winback.settings import Settings, settings
 
@@ -53,27 +64,68 @@ def outreach(snapshot_id: int, as_of: date) -> dict[str, Counter[str]]:
         TransportStopped: The mail provider refuses the account; the campaign is stopped.
     """
     config = settings()
-    require_allowed(snapshot_id, as_of, config)
-    kept = KeptConnection("sender")
-    with kept.transaction() as connection:
-        n_dead = ledger.settle_dead_dispatches(connection)
-        ledger.cancel_rest_of_cancelled_campaigns(connection)
-    if n_dead:
-        log.warning("%s messages of an ended worker are unknown now", n_dead)
-    transport = SendGridTransport(
-        config.sendgrid_url, config.sendgrid_api_key, config.send_timeout_seconds
-    )
-    done = {}
-    try:
-        for campaign in read_campaigns(config.campaigns):
-            run = _Run(campaign, snapshot_id, as_of, config, transport, kept)
-            try:
-                run.send_all()
-            finally:
-                log.info("%s: %s", campaign.name, dict(run.done))
-            done[campaign.name] = run.done
-    finally:
-        kept.close()
+    with ExitStack() as open_connections:
+        lanes = [KeptConnection("sender") for _ in range(config.send_connections)]
+        for kept in lanes:
+            open_connections.callback(kept.close)
+        with lanes[0].transaction() as connection:
+            require_allowed(connection, snapshot_id, as_of, config)
+            ledger.release_dead_claims(connection)
+            n_dead = ledger.settle_dead_dispatches(connection)
+            ledger.cancel_rest_of_cancelled_campaigns(connection)
+        if n_dead:
+            log.warning("%s messages of an ended worker are unknown now", n_dead)
+        done = {
+            campaign.name: _send_campaign(campaign, snapshot_id, as_of, config, lanes)
+            for campaign in read_campaigns(config.campaigns)
+        }
+        with lanes[0].transaction() as connection:
+            for each in ramp_up.read_held_back(connection, config).values():
+                log.info("%s: %s wait for later days", each.campaign_id, each.n_for_later)
+    return done
+
+
+def _send_campaign(
+    campaign: Campaign,
+    snapshot_id: int,
+    as_of: date,
+    config: Settings,
+    lanes: Sequence[KeptConnection],
+) -> Counter[str]:
+    """Sends in several lanes at once, each with claims of its own: while one waits for the mail
+    API, another asks the database. When one fails, the others end after the request under way."""
+    sender = Sender(config.sender_name, config.sender_email, config.sender_postal_address)
+    transports = [
+        SendGridTransport(config.sendgrid_url, config.sendgrid_api_key, config.send_timeout_seconds)
+        for _ in lanes
+    ]
+    # all of them now: a broken template must show before anything is claimed
+    mails = compose_all(campaign, sender, config, transports[0])
+    end = threading.Event()
+    counts: list[Counter[str]] = [Counter() for _ in lanes]
+    passed = ledger.Passed()
+    runs = [
+        _Run(campaign, snapshot_id, as_of, config, sender, mails, end, counts, passed, *each)
+        for each in zip(lanes, transports, counts, strict=True)
+    ]
+    done: Counter[str] = Counter()
+    with ThreadPoolExecutor(len(runs), "outreach") as threads:
+        try:
+            sending = [threads.submit(run.send_all) for run in runs]
+            # not for ever: whichever thread a signal reaches, its handler runs in this one
+            while wait(sending, timeout=0.2, return_when=FIRST_EXCEPTION).not_done:
+                if any(lane.done() and lane.exception() for lane in sending):
+                    break
+        finally:
+            end.set()
+    for each_done in counts:
+        done.update(each_done)
+    log.info("%s: %s", campaign.name, dict(done))
+    failures = [failure for lane in sending if (failure := lane.exception())]
+    for failure in failures[1:]:
+        log.error("another connection failed as well: %s", failure)
+    if failures:
+        raise failures[0]
     return done
 
 
@@ -81,60 +133,57 @@ class _Paused(Exception):
     """Somebody paused or stopped the campaign while it was sending."""
 
 
-@dataclass(frozen=True)
-class _Request:
-    """A request whose messages are committed as `dispatching`."""
-
-    claims: list[ledger.Claim]
-    body: dict[str, Any]
-
-
 @dataclass
 class _Run:
-    """The sending of one campaign by one worker."""
+    """One connection's part of sending a campaign; `all_done` and `passed` are of all."""
 
     campaign: Campaign
     snapshot_id: int
     as_of: date
     config: Settings
-    transport: SendGridTransport
+    sender: Sender
+    mails: Mails
+    end: threading.Event
+    all_done: Sequence[Counter[str]]
+    passed: ledger.Passed
     kept: KeptConnection
-    done: Counter[str] = field(default_factory=Counter)
+    transport: SendGridTransport
+    done: Counter[str]
     n_waited: float = 0.0
+    halved: Slot | None = None
 
     def send_all(self) -> None:
         """Claims and sends batches until nothing is planned, or something asks to stop."""
-        config = self.config
-        self.sender = Sender(config.sender_name, config.sender_email, config.sender_postal_address)
-        # all of them now: a broken template must show before anything is claimed
-        folder = config.campaigns / "templates"
-        self.mails: dict[Shape, Mail] = {
-            shape: compose(folder, self.campaign.template, shape, self.sender) for shape in SHAPES
-        }
-        worker = f"{socket.gethostname()}:{os.getpid()}"
-        while True:
+        name, worker = self.campaign.name, f"{socket.gethostname()}:{os.getpid()}"
+        while not self.end.is_set():
             with self.kept.transaction() as connection:
-                if not campaign_state.is_running(connection, self.campaign.name):
-                    log.warning("campaign %s is not running: nothing is sent", self.campaign.name)
+                delivery_trouble.stop_if_needed(connection, self.config, name)
+                if not campaign_state.is_running(connection, name):
+                    log.warning("campaign %s is not running: nothing is sent", name)
                     return
-                claims = ledger.claim(connection, self.campaign.name, worker, config)
+                claims = ledger.claim(connection, name, worker, self.config, self.passed)
             try:
                 if not claims or not self._send(claims):
                     return
             except _Paused:
-                log.warning("campaign %s was paused: nothing more is sent", self.campaign.name)
+                log.warning("campaign %s was held: nothing more is sent", name)
+                return
+            except scheduled_batches.NoMoreMayWait:
+                log.info("%s: the rest waits for the end of the quiet hours", name)
                 return
 
     def _send(self, claims: list[ledger.Claim]) -> bool:
         """Sends a batch in as many requests as it takes; returns whether to go on."""
         waiting = [claims]
+        self.halved = None
         try:
-            while waiting:
+            while waiting and not self.end.is_set():
                 request = self._prepare(waiting)
                 if request is None:
                     continue
                 outcome = self.transport.send(request.body)
                 if outcome.kind == "rejected" and len(request.claims) > 1:
+                    self.halved = request.slot
                     waiting += self._halve(request.claims)
                     continue
                 self._settle(request.claims, outcome)
@@ -143,44 +192,57 @@ class _Run:
                 self._stop_if_needed(outcome)
             return True
         finally:
-            # If this fails too, the lease ends and the next run takes them over.
-            with suppress(WinbackError, psycopg.Error):
-                self._release([claim for part in waiting for claim in part])
+            if waiting:
+                # If this fails too, the lease ends and the next run takes them over.
+                with suppress(WinbackError, psycopg.Error), self.kept.transaction() as connection:
+                    ledger.release(connection, [claim for part in waiting for claim in part])
 
-    def _prepare(self, waiting: list[list[ledger.Claim]]) -> _Request | None:
+    def _prepare(self, waiting: list[list[ledger.Claim]]) -> Request | None:
         """Checks the next claims and commits those of one shape as `dispatching`.
 
-        Claims of another shape, which need a request of their own, stay in `waiting`.
+        Claims of other shapes, each of which needs a request of its own, stay in `waiting`, apart:
+        before their request only they are checked again.
         """
-        require_allowed(self.snapshot_id, self.as_of, self.config)
         name, config = self.campaign.name, self.config
+        slot = next_slot(self.kept, self.transport, config, self.halved)
         with self.kept.transaction() as connection:
+            require_allowed(connection, self.snapshot_id, self.as_of, config)
             if not campaign_state.is_running(connection, name):
                 raise _Paused
             # whoever objects from here on waits for this commit, and finds `dispatching`
-            held = ledger.hold(connection, waiting[-1])
+            held = ledger.hold(connection, waiting[-1], config)
             checked = last_check.check(connection, held, name, self.as_of, config)
-            fit = {each.claim: each.recipient for each in checked if each.recipient is not None}
-            shape = next((recipient.shape for recipient in fit.values()), None)
-            asked = {c for c, recipient in fit.items() if recipient.shape == shape}
-            claims = ledger.mark_dispatching(connection, list(asked), config)
+            shape: Shape | None = None
+            asked: dict[UUID, Recipient] = {}
+            rest: dict[Shape, list[ledger.Claim]] = defaultdict(list)
             refused: dict[str, list[ledger.Claim]] = defaultdict(list)
+            now_decided = []
             for each in checked:
                 if each.recipient is None:
                     refused[", ".join(each.reasons)].append(each.claim)
+                elif each.recipient.shape == (shape := shape or each.recipient.shape):
+                    asked[each.claim.message_id] = each.recipient
+                else:
+                    rest[each.recipient.shape].append(each.claim)
+                    continue
+                now_decided.append(each)
+            claims = ledger.mark_dispatching(
+                connection, [c.claim for c in now_decided if c.recipient], config
+            )
             for reason, refused_claims in refused.items():
                 ledger.cancel(connection, refused_claims, reason)
-            now_decided = [c for c in checked if c.recipient is None or c.claim in asked]
             last_check.keep_verdicts(connection, now_decided, name, self.snapshot_id)
             request = None
             if shape is not None and claims:
                 # built before the commit: what can not be put together was not on its way
-                body = request_body(self.mails[shape], [fit[c] for c in claims], self.sender, name)
-                request = _Request(claims, body)
+                recipients = [asked[claim.message_id] for claim in claims]
+                body = body_of(self.mails[shape], recipients, self.sender, name, config, slot)
+                if slot is not None:
+                    scheduled_batches.schedule(connection, claims, slot, name, self.as_of)
+                request = Request(claims, body, slot)
         waiting.pop()
-        self.done["cancelled"] += len(checked) - len(fit)
-        if rest := [claim for claim in fit if claim not in asked]:
-            waiting.append(rest)
+        self.done["cancelled"] += len(now_decided) - len(asked)
+        waiting += rest.values()
         return request
 
     def _halve(self, claims: list[ledger.Claim]) -> list[list[ledger.Claim]]:
@@ -208,21 +270,21 @@ class _Run:
         if outcome.kind == "refused":
             raise TransportStopped(
                 f"the mail API refuses to send ({outcome.detail}): campaign {name} is stopped;"
-                f" {_mend(outcome.detail)}, then {campaign_state.RESUME} {name}"
+                f" {mend(outcome.detail)}, then {campaign_state.RESUME} {name}"
             )
         if outcome.kind == "not_sent":
             raise DispatchRefused(f"{outcome.detail}: the messages stay planned for the next run")
         if outcome.kind == "unknown":
-            # one batch is the most that may become unknown at once
             raise DispatchRefused(
                 f"{self.done['unknown']} messages are unknown ({outcome.detail}) and are not sent"
                 " again; the others stay planned for the next run"
             )
-        if self.done["rejected"] >= MOST_REJECTED and not self.done["accepted"]:
+        n_rejected = sum(done["rejected"] for done in self.all_done)
+        if n_rejected >= MOST_REJECTED and not any(done["accepted"] for done in self.all_done):
             with self.kept.transaction() as connection:
                 campaign_state.stop(connection, name, outcome.detail)
             raise CampaignError(
-                f"the mail API rejected {self.done['rejected']} messages ({outcome.detail}) and"
+                f"the mail API rejected {n_rejected} messages ({outcome.detail}) and"
                 f" took none: campaign {name} is stopped; mend the campaign's template, then"
                 f" {campaign_state.RESUME} {name}"
             )
@@ -232,21 +294,4 @@ class _Run:
         if self.n_waited > LONGEST_WAIT_SECONDS:
             log.warning("the mail API asks to wait for %.0f s: the next run goes on", seconds)
             return False
-        time.sleep(seconds)
-        return True
-
-    def _release(self, claims: list[ledger.Claim]) -> None:
-        if claims:
-            with self.kept.transaction() as connection:
-                ledger.release(connection, claims)
-
-
-def _mend(detail: str) -> str:
-    if detail.startswith("HTTP 401") or detail.startswith("HTTP 403"):
-        return (
-            "set WINBACK_SENDGRID_API_KEY to a key that may send mail, and let the provider verify"
-            " sender_email"
-        )
-    if detail.startswith("HTTP 400") or detail.startswith("HTTP 413"):
-        return "mend what it names in the campaign's template or in the sender settings"
-    return "check sendgrid_url and the account"
+        return not self.end.wait(seconds)

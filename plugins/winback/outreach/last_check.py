@@ -1,29 +1,31 @@
 """The last check: asked about every recipient in the transaction that commits `dispatching`.
 
-Asks the same SQL function as the planning, about what became known in the meantime, and what only
-the ledger knows: whether this lapse is still the newest, and whether the person was written to
-since. Pure reading but for the verdicts it keeps.
+Asks the same SQL function as the planning, about what became known in the meantime; what only the
+ledger knows: whether this lapse is still the newest, and whether the person was written to since;
+and what the newest selection and models hold against somebody who was planned by an earlier one:
+that they cost more than they return, or are not wanted. Pure reading but for the verdicts it keeps.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import psycopg
 
 from winback.outreach.ledger import Claim
 from winback.outreach.message import Recipient
-from winback.record.unsubscribe import token
+from winback.record.unsubscribe import tokens
+from winback.select.customer_rules import NOT_WANTED
+from winback.select.economics import TOO_DEAR_BY_NOW
 from winback.settings import Settings
 
-_CHECK = """
+_CHECK = f"""
 with claimed as (
     select
         o.message_id, o.fence, o.customer_key, o.address_hash, a.occasion_date,
+        coalesce(known_as.person_key, o.customer_key) as person_key,
         -- the lapse is named by a day: any purchase after that day ends it, however late we learn
         -- of it
         (a.occasion_date + 1)::timestamp at time zone %(zone)s - interval '1 microsecond'
@@ -65,6 +67,7 @@ with claimed as (
     ) as o
     left join ops.assignment as a
         on a.campaign_id = o.campaign_id and a.lapse_id = o.lapse_id and a.arm = 'treated'
+    left join ops.person as known_as on known_as.customer_key = o.customer_key
 )
 
 select
@@ -79,9 +82,13 @@ select
         case when cardinality(verdict.reasons) = 0 and (
             verdict.evidence ->> 'since' is null
             or verdict.evidence ->> 'ground' not in ('consent', 'existing_customer')
-        ) then 'consent_missing' end
+        ) then 'consent_missing' end,
+        case when rules.because is not null then 'not_wanted' end,
+        case when too_dear.parts is not null then 'costs_more_than_it_returns' end
     ], null),
-    verdict.evidence,
+    (verdict.evidence || jsonb_strip_nulls(
+        jsonb_build_object('not_wanted', rules.because, 'economics', too_dear.parts)
+    ))::text,
     person.email,
     person.first_name,
     customers.locale,
@@ -96,21 +103,28 @@ inner join ops.eligibility(
     -- the database's clock: a worker's own may be slow, and overlook this morning's objections
     coalesce(%(known_until)s::timestamptz, statement_timestamp()), %(months)s, %(pause)s
 ) as verdict using (asked_at)
+left join lateral (
+    select * from ({NOT_WANTED}) as rules where rules.customer_key = claimed.person_key
+) as rules on true
+left join lateral ({TOO_DEAR_BY_NOW}) as too_dear on true
 left join pii.customers as person on person.customer_key = claimed.customer_key
 left join raw.customers as customers on customers.customer_key = claimed.customer_key
 order by claimed.message_id
-"""
+"""  # noqa: S608 - texts of our own
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A claim with the person it goes to, or with the reasons why it must not be sent."""
+    """A claim with the person it goes to, or with the reasons why it must not be sent.
+
+    `evidence` is the JSON text that the database found, for the verdict that is kept.
+    """
 
     claim: Claim
     customer_key: str
     recipient: Recipient | None
     reasons: list[str]
-    evidence: dict[str, Any]
+    evidence: str
 
 
 def check(
@@ -142,9 +156,11 @@ def check(
         "zone": config.business_timezone,
     }
     checked = []
+    page = f"{config.public_url.rstrip('/')}/winback/unsubscribe/"
+    token = tokens()
     for row in connection.execute(_CHECK, values):
         message_id, fence, key, reasons, evidence, email, name, locale, bought, since, ground = row
-        url = f"{config.public_url.rstrip('/')}/winback/unsubscribe/{token(message_id)}"
+        url = f"{page}{token(message_id)}"
         recipient = (
             None
             if reasons
@@ -158,17 +174,17 @@ def keep_verdicts(
     connection: psycopg.Connection, checked: Sequence[Checked], campaign: str, snapshot_id: int
 ) -> None:
     """Stores what was found, as the planning does."""
-    connection.execute(
-        "insert into ops.verdict"
-        " (snapshot_id, campaign_id, customer_key, channel, step, is_eligible, reasons, evidence)"
-        " select %s, %s, v.customer_key, 'email', 'outreach', v.reasons = '',"
-        " string_to_array(v.reasons, ','), v.evidence::jsonb"
-        " from unnest(%s::text[], %s::text[], %s::text[]) as v (customer_key, reasons, evidence)",
-        (
-            snapshot_id,
-            campaign,
-            [each.customer_key for each in checked],
-            [",".join(each.reasons) for each in checked],
-            [json.dumps(each.evidence) for each in checked],
-        ),
-    )
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(
+            "copy ops.verdict (snapshot_id, campaign_id, customer_key, channel, step, is_eligible,"
+            " reasons, evidence) from stdin"
+        ) as copy,
+    ):
+        for each in checked:
+            copy.write_row(
+                (
+                    snapshot_id, campaign, each.customer_key, "email", "outreach",
+                    not each.reasons, each.reasons, each.evidence,
+                )
+            )  # fmt: skip

@@ -1,6 +1,7 @@
 """The send ledger: every change of state of a planned message, each as one compare-and-set.
 
 planned → claimed → dispatching → accepted | rejected | unknown → delivered | bounced | dropped.
+What waits at the provider is taken back by `scheduled_batches.py`, or unknown by `lost_answers.py`.
 The database refuses any other transition. Rows are planned by `select/selection.py`; events move
 them in `record/events.py`; what is asked before a request is `last_check.py`; when to do what is
 decided in `dispatch.py`; whether a campaign runs is `campaign_state.py`.
@@ -10,13 +11,46 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import psycopg
 
+from winback.outreach import ramp_up
 from winback.settings import Settings
 
 MAYBE_TAKEN = ("dispatching", "unknown", "abandoned")
+# The messages of a claim that are still ours and in one of the states. Always locked in the same
+# order: the record step changes the same rows at the same time, and two transactions that lock in
+# different orders end in a deadlock.
+_OWN = """
+with own as materialized (
+    select held.message_id, held.portion_day from (
+        select * from unnest(%(ids)s::uuid[], %(fences)s::bigint[]) as own (message_id, fence)
+        order by message_id
+    ) as own
+    -- looked up one by one: rows change their state faster than the planner's statistics, and a
+    -- join compared every claim with every other
+    cross join lateral (
+        select o.message_id, o.portion_day from ops.outreach as o
+        where o.message_id = own.message_id and o.fence = own.fence and o.state = any(%(states)s)
+        for no key update
+    ) as held
+)
+"""
+CLAIM = """
+update ops.outreach set state = 'claimed', fence = fence + 1, claimed_by = %(worker)s,
+    lease_until = now() + make_interval(secs => %(lease)s), portion_day = %(day)s
+where message_id in (
+    select message_id from ops.outreach
+    where campaign_id = %(campaign)s and is_dormant = %(is_dormant)s and is_pending
+        and state = 'planned' and claim_order > %(passed)s
+    order by claim_order limit %(n)s
+    for no key update skip locked
+)
+returning message_id, fence, claim_order
+"""
+_THEIRS = "message_id = any(array(select message_id from own))"
 
 
 @dataclass(frozen=True)
@@ -30,30 +64,44 @@ class Claim:
     fence: int
 
 
+@dataclass
+class Passed:
+    """How far a run has come among the planned messages of a campaign, with all its connections.
+
+    What lies behind was looked at: most of it is sent by now, and need not be passed anew by every
+    claim. A message that was planned again behind it is found when nothing is left before it.
+    """
+
+    reached: int = 0
+    dormant: int = 0
+
+
 def claim(
-    connection: psycopg.Connection, campaign: str, worker: str, config: Settings
+    connection: psycopg.Connection,
+    campaign: str,
+    worker: str,
+    config: Settings,
+    passed: Passed | None = None,
 ) -> list[Claim]:
-    """Takes up to one batch of planned messages, and of claims whose worker is gone.
+    """Takes up to one batch of planned messages.
+
+    Of dormant addresses no more than today's portion of the ramp-up (`ramp_up.py`), by all workers
+    together. Claims whose worker is gone are taken when nothing else is left.
 
     Args:
         connection: As the sender; the caller commits.
         campaign: The campaign.
         worker: Who takes them, for people who look.
-        config: Batch size and lease.
+        config: Batch size, lease and portions.
+        passed: Of this run; moves on.
     """
-    rows = connection.execute(
-        "update ops.outreach set state = 'claimed', fence = fence + 1, claimed_by = %s,"
-        " lease_until = now() + make_interval(secs => %s)"
-        " where message_id in ("
-        "  select message_id from ops.outreach"
-        "  where campaign_id = %s"
-        "   and (state = 'planned' or state = 'claimed' and lease_until < now())"
-        "  order by planned_at, expected_profit_cents desc nulls last, message_id limit %s"
-        "  for no key update skip locked)"
-        " returning message_id, fence",
-        (worker, config.send_lease_seconds, campaign, config.send_batch_size),
-    ).fetchall()
-    return sorted((Claim(*row) for row in rows), key=lambda each: each.message_id)
+    passed = passed or Passed()
+    claims = _claim(connection, campaign, worker, config, passed)
+    if not claims:
+        release_dead_claims(connection)
+        passed.reached = passed.dormant = 0
+        claims = _claim(connection, campaign, worker, config, passed)
+    return sorted(claims, key=lambda each: each.message_id)
 
 
 def release(connection: psycopg.Connection, claims: Sequence[Claim]) -> None:
@@ -61,15 +109,35 @@ def release(connection: psycopg.Connection, claims: Sequence[Claim]) -> None:
     _move(connection, claims, "claimed", "planned", None)
 
 
+def release_dead_claims(connection: psycopg.Connection) -> None:
+    """Plans anew what a worker had claimed whose lease ended, and gives back its portion."""
+    connection.execute(
+        "update ops.outreach set state = 'planned', portion_day = null where message_id in ("
+        "  select message_id from ops.outreach"
+        "  where is_pending and state = 'claimed' and lease_until < now()"
+        # who holds the row is at work on it
+        "  order by message_id for no key update skip locked)"
+    )
+
+
 def cancel(connection: psycopg.Connection, claims: Sequence[Claim], reason: str) -> None:
     """Ends claims that may not be sent, with the reason."""
     _move(connection, claims, "claimed", "cancelled", reason)
 
 
-def hold(connection: psycopg.Connection, claims: Sequence[Claim]) -> list[Claim]:
-    """Those claims that are still ours; until the caller commits, nobody can change them."""
-    held = set(_lock(connection, claims, ["claimed"]))
-    return [claim for claim in claims if claim.message_id in held]
+def hold(connection: psycopg.Connection, claims: Sequence[Claim], config: Settings) -> list[Claim]:
+    """Those claims that are still ours; until the caller commits, nobody can change them.
+
+    What was claimed of the portion of a day that is over is released, and waits for another.
+    """
+    rows = connection.execute(
+        f"{_OWN} select message_id, coalesce(portion_day = {ramp_up.TODAY}, true) from own",  # noqa: S608
+        {"zone": config.business_timezone, **_asked(claims, ["claimed"])},
+    ).fetchall()
+    held: dict[UUID, bool] = dict(rows)
+    if late := [claim for claim in claims if held.get(claim.message_id) is False]:
+        release(connection, late)
+    return [claim for claim in claims if held.get(claim.message_id)]
 
 
 def mark_dispatching(
@@ -81,15 +149,15 @@ def mark_dispatching(
         The claims that are still ours; only these may be in the request.
     """
     rows = connection.execute(
-        "update ops.outreach set state = 'dispatching', dispatching_at = now(), reason = null,"
-        " lease_until = now() + make_interval(secs => %s)"
+        f"{_OWN} update ops.outreach set state = 'dispatching', dispatching_at = now(),"  # noqa: S608
+        " reason = null, lease_until = now() + make_interval(secs => %(lease)s)"
         # clock_timestamp: the check before may have taken longer than what was left of the lease
-        " where message_id = any(%s) and lease_until > clock_timestamp()"
+        f" where {_THEIRS} and lease_until > clock_timestamp()"
         " returning message_id, fence",
-        (
-            config.send_timeout_seconds + config.send_lease_seconds,
-            _lock(connection, claims, ["claimed"]),
-        ),
+        {
+            "lease": config.send_timeout_seconds + config.send_lease_seconds,
+            **_asked(claims, ["claimed"]),
+        },
     ).fetchall()
     return [Claim(*row) for row in rows]
 
@@ -97,23 +165,20 @@ def mark_dispatching(
 def accepted(
     connection: psycopg.Connection, claims: Sequence[Claim], provider_message_id: str
 ) -> None:
-    """The provider took these messages."""
+    """The provider took these messages; how many it took before an event told is counted."""
+    # of one that a person gave up meanwhile the acceptance is noted, no more
+    states = [*MAYBE_TAKEN, "accepted", "delivered", "bounced", "dropped"]
     connection.execute(
-        "update ops.outreach set provider_message_id = %s,"
+        f"{_OWN}, taken as ("  # noqa: S608
+        " update ops.outreach set provider_message_id = %(provider_message_id)s,"
         " accepted_at = coalesce(accepted_at, now()),"
         # an event may have been quicker than our own commit
         " state = case when state in ('dispatching', 'unknown') then 'accepted' else state end,"
         " reason = case when state in ('dispatching', 'unknown') then null else reason end"
-        " where message_id = any(%s)",
-        (
-            provider_message_id,
-            _lock(
-                connection,
-                claims,
-                # of one that a person gave up meanwhile the acceptance is noted, no more
-                [*MAYBE_TAKEN, "accepted", "delivered", "bounced", "dropped"],
-            ),
-        ),
+        f" where {_THEIRS} returning campaign_id, accepted_at = now() as is_new)"
+        " insert into ops.delivery_tally (campaign_id, n_accepted)"
+        " select campaign_id, count(*) from taken where is_new group by campaign_id",
+        {"provider_message_id": provider_message_id, **_asked(claims, states)},
     )
 
 
@@ -130,17 +195,20 @@ def claim_again(
     In one transaction, so that no other worker sees them planned; whoever objected during the
     request is found by the check before the next.
     """
-    ids = _lock(connection, claims, ["dispatching"])
     connection.execute(
-        "update ops.outreach set state = 'planned' where message_id = any(%s)", (ids,)
+        # it keeps its place in a portion of the ramp-up
+        f"{_OWN} update ops.outreach set state = 'planned' where {_THEIRS}",  # noqa: S608
+        _asked(claims, ["dispatching"]),
     )
     rows = connection.execute(
-        "update ops.outreach set state = 'claimed', fence = fence + 1,"
-        " lease_until = now() + make_interval(secs => %s)"
-        " where message_id = any(%s) returning message_id, fence",
-        (config.send_lease_seconds, ids),
+        f"{_OWN}, again as ("  # noqa: S608
+        " update ops.outreach set state = 'claimed', fence = fence + 1,"
+        " lease_until = now() + make_interval(secs => %(lease)s)"
+        f" where {_THEIRS} returning message_id, fence)"
+        " select message_id, fence from again order by message_id",
+        {"lease": config.send_lease_seconds, **_asked(claims, ["planned"])},
     ).fetchall()
-    return sorted((Claim(*row) for row in rows), key=lambda each: each.message_id)
+    return [Claim(*row) for row in rows]
 
 
 def rejected(connection: psycopg.Connection, claims: Sequence[Claim], reason: str) -> None:
@@ -160,7 +228,7 @@ def settle_dead_dispatches(connection: psycopg.Connection) -> int:
         " reason = 'the worker ended while the request was under way'"
         " where message_id in ("
         "  select message_id from ops.outreach"
-        "  where state = 'dispatching' and lease_until < now()"
+        "  where is_pending and state = 'dispatching' and lease_until < now()"
         # who holds the row is settling it
         "  order by message_id for no key update skip locked)"
     ).rowcount
@@ -177,9 +245,34 @@ def cancel_rest_of_cancelled_campaigns(connection: psycopg.Connection) -> int:
         " reason = 'campaign_cancelled' where message_id in ("
         "  select o.message_id from ops.outreach as o"
         "  inner join ops.campaign as c using (campaign_id)"
-        "  where c.state = 'cancelled' and o.state in ('planned', 'claimed')"
+        "  where c.state = 'cancelled' and o.is_pending and o.state in ('planned', 'claimed')"
         "  order by o.message_id for no key update of o)"
     ).rowcount
+
+
+def _claim(
+    connection: psycopg.Connection, campaign: str, worker: str, config: Settings, passed: Passed
+) -> list[Claim]:
+    values: dict[str, Any] = {
+        "campaign": campaign,
+        "worker": worker,
+        "lease": config.send_lease_seconds,
+    }
+    rows = connection.execute(
+        CLAIM,
+        values
+        | {"is_dormant": False, "day": None, "passed": passed.reached, "n": config.send_batch_size},
+    ).fetchall()
+    passed.reached = max([passed.reached, *(order for _, _, order in rows)])
+    n_more = config.send_batch_size - len(rows)
+    portion = ramp_up.left_today(connection, campaign, config, passed.dormant) if n_more else None
+    if portion:
+        values |= {"is_dormant": True, "day": portion.day, "passed": passed.dormant}
+        dormant = connection.execute(CLAIM, values | {"n": min(n_more, portion.n_left)}).fetchall()
+        ramp_up.take(connection, campaign, portion.day, len(dormant))
+        passed.dormant = max([passed.dormant, *(order for _, _, order in dormant)])
+        rows += dormant
+    return [Claim(message_id, fence) for message_id, fence, _ in rows]
 
 
 def _move(
@@ -190,29 +283,18 @@ def _move(
     reason: str | None,
 ) -> None:
     connection.execute(
-        "update ops.outreach set state = %s, reason = coalesce(%s, reason),"
-        " settled_at = case when %s then null else now() end"
-        " where message_id = any(%s)",
-        (new, reason, new == "planned", _lock(connection, claims, [old])),
+        f"{_OWN} update ops.outreach set state = %(new)s,"  # noqa: S608
+        " reason = coalesce(%(reason)s, reason),"
+        " settled_at = case when %(new)s = 'planned' then null else now() end,"
+        " portion_day = case when %(new)s = 'planned' then null else portion_day end"
+        f" where {_THEIRS}",
+        {"new": new, "reason": reason, **_asked(claims, [old])},
     )
 
 
-def _lock(connection: psycopg.Connection, claims: Sequence[Claim], states: list[str]) -> list[UUID]:
-    """The messages that are still ours and in one of the states.
-
-    Always locked in the same order: the record step changes the same rows at the same time, and
-    two transactions that lock in different orders end in a deadlock.
-    """
-    rows = connection.execute(
-        "select held.message_id from ("
-        "  select * from unnest(%s::uuid[], %s::bigint[]) as own (message_id, fence)"
-        "  order by message_id) as own"
-        # looked up one by one: rows change their state faster than the planner's statistics, and
-        # a join compared every claim with every other
-        " cross join lateral ("
-        "  select o.message_id from ops.outreach as o"
-        "  where o.message_id = own.message_id and o.fence = own.fence and o.state = any(%s)"
-        "  for no key update) as held",
-        ([c.message_id for c in claims], [c.fence for c in claims], states),
-    ).fetchall()
-    return [message_id for (message_id,) in rows]
+def _asked(claims: Sequence[Claim], states: list[str]) -> dict[str, Any]:
+    return {
+        "ids": [claim.message_id for claim in claims],
+        "fences": [claim.fence for claim in claims],
+        "states": states,
+    }

@@ -40,7 +40,7 @@ inner join ops.assignment as a
     on a.campaign_id = o.campaign_id and a.lapse_id = o.lapse_id and a.arm = 'treated'
 left join pii.customers as person on person.customer_key = o.customer_key
 left join raw.customers as customers on customers.customer_key = o.customer_key
-where o.campaign_id = %s and a.as_of = %s and o.state <> 'cancelled'
+where o.campaign_id = %s and a.as_of = %s and o.state <> 'cancelled' and a.erased_at is null
     -- one row for a person, the newest, however often a message had to be sent
     and not exists (
         select 1 from ops.outreach as newer
@@ -124,14 +124,14 @@ def refresh_lists(folder: Path) -> list[Path]:
     written = []
     for campaign, as_of, customer_keys in rows:
         path = paths.get((as_of.isoformat(), campaign))
-        if path is not None and not _keys_in(path).isdisjoint(customer_keys):
+        if path is not None and not words_in(path).isdisjoint(customer_keys):
             _, n_people = write_list(folder, campaign, as_of)
             log.info("%s people left on %s after objections or bounces", n_people, path)
             written.append(path)
     return written
 
 
-def _keys_in(path: Path) -> set[str]:
+def words_in(path: Path) -> set[str]:
     """Every word of a list, its keys among them, also after a spreadsheet saved it its own way."""
     # without its NULs, UTF-16 reads like the rest
     return set(_WORD.findall(path.read_bytes().replace(b"\0", b"").decode("utf-8", "replace")))

@@ -132,11 +132,7 @@ def compose(folder: Path, template: str, shape: Shape, sender: Sender) -> Mail:
     Raises:
         CampaignError: The template is wrong, or lacks what every message must carry.
     """
-    if not (sender.name and sender.email and sender.postal_address):
-        raise CampaignError(
-            "a message must say who writes: set sender_name, sender_email and"
-            " sender_postal_address in config/winback.yaml"
-        )
+    require_sender(sender)
     language, has_first_name, ground = shape
     environment = SandboxedEnvironment(
         loader=FileSystemLoader(folder),
@@ -161,7 +157,7 @@ def compose(folder: Path, template: str, shape: Shape, sender: Sender) -> Mail:
         except CampaignError:
             raise
         except Exception as error:  # a template can raise anything, such as {{ 1 / 0 }}
-            raise CampaignError(_explain(name, error)) from error
+            raise CampaignError(explain(name, error)) from error
 
     mail = Mail(
         subject=" ".join(render(f"{template}/subject.{language}.txt", "text").split()),
@@ -172,9 +168,25 @@ def compose(folder: Path, template: str, shape: Shape, sender: Sender) -> Mail:
     return mail
 
 
+def require_sender(sender: Sender) -> None:
+    """Refuses a sender of whom something is missing.
+
+    Raises:
+        CampaignError: With the settings to make.
+    """
+    if not (sender.name and sender.email and sender.postal_address):
+        raise CampaignError(
+            "a message must say who writes: set sender_name, sender_email and"
+            " sender_postal_address in config/winback.yaml"
+        )
+
+
 def tag(name: str, kind: str) -> str:
     """What stands for a personal value in a composed mail; `kind` is `text` or `html`."""
     return f"%winback.{name}.{kind}%"
+
+
+_TAGS = {(name, kind): tag(name, kind) for name in PERSONAL for kind in ("text", "html")}
 
 
 def personal_values(recipient: Recipient) -> dict[str, str]:
@@ -187,22 +199,27 @@ def personal_values(recipient: Recipient) -> dict[str, str]:
         "unsubscribe_url": recipient.unsubscribe_url,
         "preferences_url": recipient.preferences_url,
     }
-    return {
-        tag(name, kind): html.escape(value) if kind == "html" else value
-        for name, value in values.items()
-        for kind in ("text", "html")
-    }
+    filled = {}
+    for name, value in values.items():
+        filled[_TAGS[name, "text"]] = value
+        filled[_TAGS[name, "html"]] = html.escape(value)
+    return filled
 
 
 def headers(recipient: Recipient) -> dict[str, str]:
     """The headers by which mail programs offer to unsubscribe with one click (RFC 8058)."""
     url = recipient.unsubscribe_url
-    if not is_web_address(url):
+    page, _, token = url.rpartition("/")
+    if not (token.isalnum() and token.isascii() and _is_web_address(page)):
         raise CampaignError("public_url must be a web address, such as https://shop.example")
     return {
         "List-Unsubscribe": f"<{url}>",
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
     }
+
+
+# one page for all
+_is_web_address = lru_cache(maxsize=16)(is_web_address)
 
 
 def fill(part: str, values: Mapping[str, str]) -> str:
@@ -239,7 +256,8 @@ def _require_footer(mail: Mail, template: str, language: str, sender: Sender) ->
         )
 
 
-def _explain(name: str, error: Exception) -> str:
+def explain(name: str, error: Exception) -> str:
+    """What is wrong with a template, in one line with its file."""
     where = getattr(error, "name", None) or name
     line = f", line {error.lineno}" if isinstance(error, TemplateSyntaxError) else ""
     if isinstance(error, UnicodeDecodeError):

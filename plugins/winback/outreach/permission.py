@@ -8,23 +8,34 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 
+import psycopg
+
 from winback.errors import DispatchRefused
 from winback.gate import require_fit_to_act
 from winback.outreach.web_address import is_https, is_loopback, is_web_address
 from winback.privacy.recipients import require_mail_provider
 from winback.settings import Settings
-from winback.warehouse import connection as warehouse
 
 
-def require_allowed(snapshot_id: int, as_of: date, config: Settings) -> None:
+def require_allowed(
+    connection: psycopg.Connection, snapshot_id: int, as_of: date, config: Settings
+) -> None:
     """Refuses to send from a wrong snapshot, to a wrong place, or really from an old date.
+
+    Args:
+        connection: As the sender.
+        snapshot_id: The snapshot to act on.
+        as_of: Its date.
+        config: Settings.
 
     Raises:
         DispatchRefused: With the reason and the mend.
     """
-    require_fit_to_act(snapshot_id, as_of)
+    require_fit_to_act(connection, snapshot_id, as_of)
     if config.mail_transport != "sandbox":
-        _require_fresh(as_of, config, _now())
+        # the same clock for every worker, and the one that leases go by
+        [(now,)] = connection.execute("select clock_timestamp()").fetchall()
+        _require_fresh(as_of, config, now)
     require_provider(config)
 
 
@@ -60,14 +71,6 @@ def require_provider(config: Settings) -> None:
             " unsubscribe link points there: set it before writing to real people"
         )
     require_mail_provider(config)
-
-
-def _now() -> datetime:
-    # the same clock for every worker, and the one that leases go by
-    with warehouse.connect("sender") as connection:
-        now: datetime
-        [(now,)] = connection.execute("select now()").fetchall()
-    return now
 
 
 def _require_fresh(as_of: date, config: Settings, now: datetime) -> None:

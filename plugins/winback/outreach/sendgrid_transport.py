@@ -1,7 +1,9 @@
-"""SendGrid: the only file that knows its API, its library and its errors.
+"""SendGrid: its mail request, its library and its errors.
 
 Turns a mail and its recipients into one request and every possible answer into one `Outcome`. What
-follows from an outcome is decided in `dispatch.py`. The sandbox speaks the same API.
+follows from an outcome is decided in `dispatch.py`. Of its API, what concerns scheduled batches is
+`sendgrid_schedule.py`, and what concerns templates kept there `sendgrid_templates.py`. The sandbox
+speaks the same API.
 """
 
 from __future__ import annotations
@@ -53,6 +55,21 @@ class Outcome:
     retry_after: float = 0.0
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What the API said to a question that carries no mail.
+
+    Attributes:
+        status: The HTTP status; None when there was no answer, or none that can be relied on.
+        content: What was in it, as JSON; None when that was none.
+        problem: What went wrong, without personal data; empty for a status below 300.
+    """
+
+    status: int | None
+    content: Any
+    problem: str
+
+
 class SendGridTransport:
     """Sends one composed mail to up to 1,000 recipients per request."""
 
@@ -92,6 +109,29 @@ class SendGridTransport:
             # whatever went wrong, bytes may have left; the text could quote the request
             return Outcome("unknown", f"no answer: {type(error).__name__}")
         return _answered(response.status_code, response.body, dict(response.headers))
+
+    def ask(
+        self, method: Literal["get", "post"], path: str, body: dict[str, Any] | None = None
+    ) -> Answer:
+        """Makes one request that carries no mail; never raises for a failed one.
+
+        Args:
+            method: The HTTP method.
+            path: Below `/v3/`.
+            body: Sent as JSON.
+        """
+        _keep_quiet()
+        try:
+            with self._deadline.running():
+                response = getattr(self._client._(path), method)(request_body=body)
+        except HTTPError as error:
+            return Answer(error.status_code, _json(error.body), f"HTTP {error.status_code}")
+        except URLError as error:
+            return Answer(None, None, f"the mail API can not be reached ({_name(error.reason)})")
+        except Exception as error:
+            return Answer(None, None, f"no answer: {_name(error)}")
+        status = int(response.status_code)
+        return Answer(status, _json(response.body), "" if 200 <= status < 300 else f"HTTP {status}")
 
 
 class _Client(python_http_client.Client):  # type: ignore[misc]
@@ -137,7 +177,7 @@ def request_body(
         sender: Who writes.
         campaign: The category that the provider's statistics use; nothing personal.
     """
-    return {
+    return request_frame(sender, campaign) | {
         "personalizations": [
             {
                 "to": [{"email": recipient.address}],
@@ -147,13 +187,19 @@ def request_body(
             }
             for recipient in recipients
         ],
-        "from": {"email": sender.email, "name": sender.name},
-        "reply_to": {"email": sender.email, "name": sender.name},
         "subject": mail.subject,
         "content": [
             {"type": "text/plain", "value": mail.text},
             {"type": "text/html", "value": mail.html},
         ],
+    }
+
+
+def request_frame(sender: Sender, campaign: str) -> dict[str, Any]:
+    """What every request has, wherever its text stands."""
+    return {
+        "from": {"email": sender.email, "name": sender.name},
+        "reply_to": {"email": sender.email, "name": sender.name},
         "categories": [campaign],
         # following what people open and click would need their consent
         "tracking_settings": {
@@ -162,6 +208,18 @@ def request_body(
             "subscription_tracking": {"enable": False},
         },
     }
+
+
+def mend(detail: str) -> str:
+    """What to do about a request that the provider refused."""
+    if detail.startswith("HTTP 401") or detail.startswith("HTTP 403"):
+        return (
+            "set WINBACK_SENDGRID_API_KEY to a key that may send mail, and let the provider verify"
+            " sender_email"
+        )
+    if detail.startswith("HTTP 400") or detail.startswith("HTTP 413"):
+        return "mend what it names in the campaign's template or in the sender settings"
+    return "check sendgrid_url and the account"
 
 
 def _keep_quiet() -> None:
@@ -174,6 +232,17 @@ def _keep_quiet() -> None:
 
 
 _keep_quiet()
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, TypeError, RecursionError):
+        return None
+
+
+def _name(error: object) -> str:
+    return type(error).__name__
 
 
 def _answered(status: int, body: bytes, answer_headers: dict[str, str]) -> Outcome:

@@ -57,7 +57,9 @@ def read_unknown(connection: psycopg.Connection) -> list[UnknownMessage]:
         return cursor.execute(
             "select message_id, campaign_id, step, channel, dispatching_at as since, reason,"
             " (extract(epoch from now() - dispatching_at) / 3600)::float8 as n_hours,"
-            " now() - dispatching_at >= make_interval(hours => %s) as is_for_a_person"
+            # of one that waited at the provider, events can come only after its time
+            " now() - coalesce(send_at, dispatching_at) >= make_interval(hours => %s)"
+            "  as is_for_a_person"
             " from ops.outreach where state = 'unknown' order by dispatching_at, message_id",
             (WAITS_FOR_EVENTS_HOURS,),
         ).fetchall()

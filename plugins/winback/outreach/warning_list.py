@@ -26,7 +26,11 @@ from winback.warehouse import connection as warehouse
 
 log = logging.getLogger(__name__)
 
-OWNER, MANAGER = "account owner", "manager of the account owner"
+# whom a warning goes to, by the setting `warning_language`
+GOES_TO = {
+    "en": ("account owner", "manager of the account owner"),
+    "de": ("Kundenbetreuung", "Leitung der Kundenbetreuung"),
+}
 COLUMNS = (
     "account_owner", "goes_to", "severity", "signs", "since", "customer_key", "first_name",
     "last_name", "company", "email", "phone", "no_email_because", "no_call_because", "value_tier",
@@ -130,13 +134,14 @@ def refresh_warning_list(folder: Path) -> None:
 
 def _read(as_of: date) -> list[tuple[Any, ...]]:
     config = settings()
+    owner, manager = GOES_TO[config.warning_language]
     values = {
         "as_of": as_of,
         "known_until": config.as_of_at(as_of),
         "consent_unused_months": config.consent_unused_months,
         "contact_pause_days": config.contact_pause_days,
-        "owner": OWNER,
-        "manager": MANAGER,
+        "owner": owner,
+        "manager": manager,
     }
     with warehouse.connect("sender") as connection:
         built = connection.execute(

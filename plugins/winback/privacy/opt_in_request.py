@@ -2,7 +2,8 @@
 
 Not a campaign, so it is no row of the send ledger: `ops.opt_in_request` is its proof, with the same
 order of commits. `dispatching` is committed before the request leaves, and a request whose fate
-nobody knows is not sent again before the pause is over.
+nobody knows is not sent again before the pause is over; events settle it
+(`record/opt_in_events.py`).
 """
 
 from __future__ import annotations
@@ -195,11 +196,14 @@ def _settle(request: _Request, outcome: Outcome, config: Settings) -> Asked:
     state = outcome.kind if outcome.kind in ("accepted", "unknown") else "rejected"
     with warehouse.connect("sender") as connection:
         connection.execute(
-            "update ops.opt_in_request set state = %s, settled_at = now(),"
-            " provider_message_id = %s, reason = %s where request_id = %s",
+            # an event may have been quicker, and knows more
+            "update ops.opt_in_request set provider_message_id = %s,"
+            " state = case when state = 'dispatching' then %s else state end,"
+            " reason = case when state = 'dispatching' then %s else reason end,"
+            " settled_at = coalesce(settled_at, now()) where request_id = %s",
             (
-                state,
                 outcome.detail if state == "accepted" else None,
+                state,
                 None if state == "accepted" else outcome.detail,
                 request.request_id,
             ),

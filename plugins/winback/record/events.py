@@ -16,10 +16,12 @@ from uuid import UUID
 
 import psycopg
 
+from winback.outreach import delivery_trouble
 from winback.outreach.ledger import cancel_rest_of_cancelled_campaigns, settle_dead_dispatches
 from winback.outreach.lists import refresh_lists
+from winback.outreach.taking_back import look_again
 from winback.outreach.warning_list import refresh_warning_list
-from winback.record import suppression
+from winback.record import opt_in_events, suppression
 from winback.record.vocabulary import Event, Kind, read_batch
 from winback.settings import settings
 from winback.warehouse import connection as warehouse
@@ -45,7 +47,8 @@ FORWARD: tuple[tuple[str, tuple[Kind, ...], list[str]], ...] = (
 
 
 def record() -> Counter[str]:
-    """Works through the inbox, settles what ended workers left behind, and refreshes the lists.
+    """Works through the inbox, settles what ended workers left behind, takes back what waits for
+    people who must not get it any more, and refreshes the lists.
 
     A batch that can not be read keeps its body and says why in `problem`; it never holds up the
     others.
@@ -56,8 +59,11 @@ def record() -> Counter[str]:
     with warehouse.connect("sender") as connection:
         settle_dead_dispatches(connection)
         cancel_rest_of_cancelled_campaigns(connection)
-    done = _work_through_inbox()
+    done = work_through_inbox()
     log.info("events: %s", dict(done))
+    # also for what the unsubscribe page, a new order or another consent brought about
+    if taken_back := look_again():
+        log.warning("taken back from the provider before their time: %s", dict(taken_back))
     # after every run, since the unsubscribe page suppresses without an event
     folder = settings().home / "lists"
     refresh_lists(folder)
@@ -65,7 +71,8 @@ def record() -> Counter[str]:
     return done
 
 
-def _work_through_inbox() -> Counter[str]:
+def work_through_inbox() -> Counter[str]:
+    """Turns what the mail provider told into events, batch by batch; how many of each kind."""
     done: Counter[str] = Counter()
     while True:
         with warehouse.connect("sender") as connection:
@@ -75,7 +82,11 @@ def _work_through_inbox() -> Counter[str]:
             ).fetchone()
             if row is None:
                 return done
-            done += _process(connection, *row)
+            new = _process(connection, *row)
+            connection.commit()
+            if new["bounced"] or new["spam_report"]:
+                delivery_trouble.stop_if_needed(connection, settings())
+        done += new
 
 
 def _process(
@@ -108,13 +119,16 @@ def apply(connection: psycopg.Connection, events: Sequence[Event]) -> Counter[st
     """Stores new events, moves the ledger forward and suppresses; the caller commits."""
     by_id = {event.event_id: event for event in events}
     new = connection.execute(
-        "insert into ops.event (event_id, message_id, kind, occurred_at, detail)"
-        " select e.event_id, o.message_id, e.kind, e.occurred_at, e.detail"
+        "insert into ops.event"
+        " (event_id, message_id, opt_in_request_id, kind, occurred_at, detail)"
+        " select e.event_id, o.message_id, r.request_id, e.kind, e.occurred_at, e.detail"
         " from unnest(%s::text[], %s::uuid[], %s::text[], %s::timestamptz[], %s::text[])"
         " as e (event_id, message_id, kind, occurred_at, detail)"
         " left join ops.outreach as o using (message_id)"
+        " left join ops.opt_in_request as r on r.request_id = e.message_id"
         # in one order, so that two batches with the same events can not wait for each other
-        " order by e.event_id on conflict do nothing returning event_id, message_id",
+        " order by e.event_id on conflict do nothing"
+        " returning event_id, message_id, opt_in_request_id",
         (
             list(by_id),
             [e.message_id for e in by_id.values()],
@@ -123,28 +137,40 @@ def apply(connection: psycopg.Connection, events: Sequence[Event]) -> Counter[st
             [e.detail for e in by_id.values()],
         ),
     ).fetchall()
-    ours = [(by_id[event_id], message_id) for event_id, message_id in new if message_id is not None]
+    ours = [(by_id[event_id], found) for event_id, found, _ in new if found is not None]
     suppression.lock(connection, [message_id for _, message_id in ours])
+    taken: set[UUID] = set()
     for state, kinds, from_states in FORWARD:
-        connection.execute(
+        moved = connection.execute(
             "update ops.outreach set state = %s, accepted_at = coalesce(accepted_at, now()),"
             " reason = null, settled_at = case when %s then settled_at else now() end"
-            " where message_id = any(%s) and state = any(%s)",
+            " where message_id = any(%s) and state = any(%s)"
+            " returning message_id, accepted_at = now()",
             (
                 state,
                 state == "accepted",
                 [message_id for event, message_id in ours if event.kind in kinds],
                 from_states,
             ),
-        )
+        ).fetchall()
+        taken |= {message_id for message_id, is_new in moved if is_new}
     connection.execute(
         # taken, and perhaps still on its way: enough to hold back a resend
         "update ops.outreach set accepted_at = coalesce(accepted_at, now())"
         " where message_id = any(%s) and state = 'abandoned'",
         ([message_id for event, message_id in ours if event.kind in FORWARD[0][1]],),
     )
-    _suppress(connection, ours, [by_id[event_id] for event_id, found in new if found is None])
-    return Counter(by_id[event_id].kind for event_id, _ in new)
+    delivery_trouble.count_events(
+        connection,
+        taken,
+        {message_id for event, message_id in ours if event.kind == "bounced"},
+        {message_id for event, message_id in ours if event.kind == "spam_report"},
+    )
+    asked = [(by_id[event_id], found) for event_id, _, found in new if found is not None]
+    others = [by_id[event_id] for event_id, *found in new if found == [None, None]]
+    opt_in_events.apply(connection, asked)
+    _suppress(connection, ours, others)
+    return Counter(by_id[event_id].kind for event_id, *_ in new)
 
 
 def _suppress(

@@ -7,18 +7,31 @@ objection must work however old the message is. The page around it is in `web/`.
 from __future__ import annotations
 
 import hmac
+import secrets
+from collections.abc import Callable
 from uuid import UUID
 
 import psycopg
 
-from winback.privacy.keyed_hash import keyed_hash
+from winback.privacy.keyed_hash import hasher
 from winback.record import suppression
 from winback.warehouse import connection as warehouse
 
 
 def token(message_id: UUID) -> str:
     """The token for the unsubscribe link of a message."""
-    return f"{message_id.hex}{keyed_hash('unsubscribe', message_id.hex)}"
+    return tokens()(message_id)
+
+
+def tokens() -> Callable[[UUID], str]:
+    """`token` for many messages."""
+    hashed = hasher("unsubscribe")
+
+    def token_of(message_id: UUID) -> str:
+        text = message_id.hex
+        return f"{text}{hashed(text)}"
+
+    return token_of
 
 
 def message_of(text: str) -> UUID | None:
@@ -29,6 +42,23 @@ def message_of(text: str) -> UUID | None:
     except ValueError:
         return None
     return message_id if hmac.compare_digest(token(message_id).encode(), given) else None
+
+
+def trial_id() -> UUID:
+    """An id for a test mail: of a kind that no message of the ledger can have.
+
+    A random UUID has its version in the first half; here that half is zero.
+    """
+    return UUID(int=secrets.randbits(64))
+
+
+def is_trial(text: str) -> bool:
+    """Whether a link is that of a test mail or a preview: no signature, since it does nothing."""
+    try:
+        message_id = UUID(hex=text)
+    except ValueError:
+        return False
+    return message_id.hex == text and message_id.int < 2**64
 
 
 def unsubscribe(message_id: UUID) -> bool:

@@ -18,6 +18,7 @@ from typing import Any
 from winback.outreach.web_address import is_loopback
 from winback.sandbox import loopback
 from winback.sandbox.journal import Answer, Journal, Unanswered
+from winback.sandbox.schedule import discard_overdue
 from winback.sandbox.signing import Signer
 from winback.sandbox.simulation import Rates, fate
 
@@ -78,7 +79,8 @@ class Answering(threading.Thread):
                     self._work.wait(_IDLE_SECONDS)
 
     def _round(self, http: Any) -> bool:
-        now = time.time()
+        now = self._journal.now()
+        discard_overdue(self._journal)
         recipients = self._journal.unanswered(
             _RECIPIENTS_PER_ROUND, received_before=now - self._event_delay_seconds
         )

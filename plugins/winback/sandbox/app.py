@@ -19,10 +19,12 @@ from winback.sandbox.faults import Fault, FaultSwitch
 from winback.sandbox.inbox import inbox_router
 from winback.sandbox.inbox_queries import counts
 from winback.sandbox.journal import Journal
+from winback.sandbox.schedule_api import ScheduleApi
 from winback.sandbox.send import MailSend
 from winback.sandbox.serving import Connections
 from winback.sandbox.signing import Signer
 from winback.sandbox.simulation import Rates
+from winback.sandbox.templates import templates_router
 
 
 def create_app(
@@ -69,6 +71,8 @@ def create_app(
     # Another web site open in the same browser could reach loopback under a name of its own.
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     app.include_router(MailSend(journal, answering, faults, app.state.connections, api_key).router)
+    app.include_router(ScheduleApi(journal, answering, faults, api_key).router)
+    app.include_router(templates_router(journal, faults, api_key))
     app.include_router(inbox_router(journal))
 
     @app.get("/health")

@@ -23,6 +23,10 @@ Mode = Literal[
     "trickle_after_accept",
     "bad_recipient_400",
 ]
+# which request it strikes: a mail, the wish for a batch id, the wish to cancel or pause one (after
+# it was heard, also the question which are), or the question for a template; what is no mail is
+# answered with a status, or hangs and gets a 500
+Kind = Literal["send", "batch", "scheduled_sends", "templates"]
 AFTER_ACCEPT = frozenset(
     {
         "error_500_after_accept",
@@ -39,6 +43,7 @@ class Fault(BaseModel):
 
     Attributes:
         mode: The misbehaviour; `none` is none.
+        request: Which kind of request meets it.
         requests: How many more requests meet it.
         seconds: Length of a hang or of an answer that trickles in byte by byte, or the time until
             a rate limit resets; after a hang, and in the midst of what trickles or is truncated,
@@ -50,6 +55,7 @@ class Fault(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     mode: Mode = "none"
+    request: Kind = "send"
     requests: int = Field(default=1, ge=0)
     seconds: float = Field(default=60, ge=0)
     address: str | None = None
@@ -72,17 +78,20 @@ class FaultSwitch:
         with self._lock:
             return self._fault.model_copy()
 
-    def take(self, *, accepted: bool, addresses: list[str] | None = None) -> Fault | None:
+    def take(
+        self, *, accepted: bool, addresses: list[str] | None = None, request: Kind = "send"
+    ) -> Fault | None:
         """Uses up one request of the fault if it strikes here.
 
         Args:
             accepted: Whether the recipients are committed by now; a fault strikes either before
                 or after that moment, never at both.
             addresses: The request's recipients, which a fault aimed at one address must hold.
+            request: Which kind of request it is.
         """
         with self._lock:
             fault = self._fault
-            if fault.mode == "none" or fault.requests < 1:
+            if fault.mode == "none" or fault.requests < 1 or fault.request != request:
                 return None
             if (fault.mode in AFTER_ACCEPT) != accepted:
                 return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from winback.sandbox.journal import Journal
+from winback.sandbox.journal import HELD, Journal
 from winback.sandbox.rendering import Rendered, render
 
 PAGE_SIZE = 50
@@ -18,6 +18,23 @@ _MATCHES = (
 )
 _HOW_MANY = f"select count(*) from recipient {_MATCHES}"  # noqa: S608 - constants only
 _ONE_PAGE = f"select * from recipient {_MATCHES} order by id desc limit ?3 offset ?4"  # noqa: S608
+_COUNTS = (
+    "select (select count(*) from request) as requests, "  # noqa: S608
+    "(select count(*) from recipient) as accepted, "
+    "(select count(distinct message_id) from recipient) as distinct_keys, "
+    "(select coalesce(max(n), 0) from (select count(*) as n from recipient "
+    " where message_id is not null and request_number not in ("
+    "  select s.request_number from scheduled s join batch b on b.batch_id = s.batch_id"
+    "  where b.status = 'cancel') group by message_id)) as max_per_key, "
+    "(select count(*) from event where is_posted and event <> 'one_click') as events_posted, "
+    "(select count(*) from recipient where answered_at is null "
+    f" and request_number not in ({HELD})) as events_pending, "
+    "(select count(*) from recipient where answered_at is null "
+    f" and request_number in ({HELD})) as held, "
+    "(select count(*) from event where not is_posted) as events_failed, "
+    "(select count(*) from event where is_posted and event = 'one_click') as unsubscribed, "
+    "(select count(*) from request where fault is not null) as faults_met"
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +67,8 @@ class Opened:
     message_id: str | None
     sg_message_id: str
     request_number: int
+    send_at: str | None
+    batch_id: str | None
     headers: dict[str, str]
     rendered: Rendered
     events: list[tuple[str, str, bool, str]]
@@ -59,22 +78,12 @@ def counts(journal: Journal) -> dict[str, int]:
     """The figures of `/sandbox/counts`.
 
     `requests` counts every send request, refused ones included; `accepted` recipients;
-    `distinct` keys and `max_per_key` copies of the most repeated one; `events_pending` recipients
-    that still wait for their events; `events_failed` events that the webhook never took;
+    `distinct` keys and `max_per_key` copies of the most repeated one that are not cancelled;
+    `events_pending` recipients that still wait for their events, and `held` those that wait for
+    their time or were cancelled before it; `events_failed` events that the webhook never took;
     `unsubscribed` one-click requests that were taken; `faults_met` requests that met a fault.
     """
-    row = journal.read(
-        "select (select count(*) from request) as requests, "
-        "(select count(*) from recipient) as accepted, "
-        "(select count(distinct message_id) from recipient) as distinct_keys, "
-        "(select coalesce(max(n), 0) from (select count(*) as n from recipient "
-        " where message_id is not null group by message_id)) as max_per_key, "
-        "(select count(*) from event where is_posted and event <> 'one_click') as events_posted, "
-        "(select count(*) from recipient where answered_at is null) as events_pending, "
-        "(select count(*) from event where not is_posted) as events_failed, "
-        "(select count(*) from event where is_posted and event = 'one_click') as unsubscribed, "
-        "(select count(*) from request where fault is not null) as faults_met"
-    )[0]
+    row = journal.read(_COUNTS, (journal.now(), journal.now()))[0]
     figures = {name: int(row[name]) for name in row.keys()}  # noqa: SIM118 (a Row iterates values)
     figures["distinct"] = figures.pop("distinct_keys")
     return figures
@@ -106,13 +115,16 @@ def page(journal: Journal, text: str, state: str, number: int) -> Page:
 def opened(journal: Journal, recipient_id: int) -> Opened | None:
     """One message, put together from template and personalization; None if there is none."""
     rows = journal.read(
-        "select r.*, q.body from recipient r join request q on q.number = r.request_number "
-        "where r.id = ?",
+        "select r.*, q.body, s.send_at, s.batch_id from recipient r "
+        "join request q on q.number = r.request_number "
+        "left join scheduled s on s.request_number = r.request_number where r.id = ?",
         (recipient_id,),
     )
     if not rows:
         return None
     row = rows[0]
+    body = json.loads(row["body"])
+    version = journal.template_version(body.get("template_id"))
     events = journal.read(
         "select event, occurred_at, is_posted, payload from event where recipient_id = ? "
         "order by id",
@@ -123,8 +135,10 @@ def opened(journal: Journal, recipient_id: int) -> Opened | None:
         message_id=row["message_id"],
         sg_message_id=row["sg_message_id"],
         request_number=row["request_number"],
+        send_at=_utc(row["send_at"]) if row["send_at"] else None,
+        batch_id=row["batch_id"],
         headers=json.loads(row["headers"]),
-        rendered=render(json.loads(row["body"]), row["position"]),
+        rendered=render(body, row["position"], version),
         events=[
             (e["event"], _utc(e["occurred_at"]), bool(e["is_posted"]), _indented(e["payload"]))
             for e in events

@@ -3,7 +3,7 @@
 Accepted recipients are committed before the answer leaves, so that this log, and not the memory
 of a killed sender, says how often a key was sent. Bodies are stored once per request and put
 together with the personalization only when the inbox opens a message. Queries for the pages are
-in `inbox_queries`.
+in `inbox_queries`, batches that wait for their time in `schedule`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,34 @@ create table if not exists event (
     is_posted integer not null       -- 0: the webhook never took it
 );
 create index if not exists event_by_recipient on event (recipient_id);
+create table if not exists batch (
+    batch_id text primary key,
+    status text not null default '', -- cancel | pause, when the provider was told so in time
+    told text not null default ''    -- cancel | pause, whenever it was told
+);
+create table if not exists scheduled (
+    request_number integer primary key references request (number),
+    send_at integer not null,        -- seconds since 1970, UTC
+    batch_id text not null           -- empty: it can not be cancelled
+);
+create table if not exists template (
+    template_id text primary key,
+    content text not null            -- JSON as the provider gives it
+);
 """
+
+# requests of which nothing is sent now: their time has not come, or they were cancelled or paused
+HELD = (
+    "select s.request_number from scheduled s left join batch b on b.batch_id = s.batch_id "
+    "where s.send_at > ? or b.status <> ''"
+)
+_UNANSWERED = (
+    "select r.id, r.message_id, r.sg_message_id, q.provider_id, r.address, r.headers, "  # noqa: S608
+    "r.custom_args, r.categories, q.has_open_tracking, q.has_click_tracking "
+    "from recipient r join request q on q.number = r.request_number "
+    "where r.answered_at is null and r.received_at <= ? "
+    f"and r.request_number not in ({HELD}) order by r.id limit ?"
+)
 
 
 @dataclass(frozen=True)
@@ -113,6 +140,7 @@ class Journal:
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
         self._writer.executescript(_SCHEMA)
+        self.ahead_seconds = 0.0
         self._number: int = self._writer.execute(
             "select coalesce(max(number), 0) from request"
         ).fetchone()[0]
@@ -135,7 +163,8 @@ class Journal:
             self._reader.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """Writes that are committed together when the block ends, and none when it raises."""
         with self._write_lock:
             self._writer.execute("begin immediate")
             try:
@@ -145,6 +174,10 @@ class Journal:
                 raise
             self._writer.execute("commit")
 
+    def now(self) -> float:
+        """The sandbox's time of day: the machine's, and what it was set ahead by."""
+        return time.time() + self.ahead_seconds
+
     def next_number(self) -> int:
         """The number of a request that just arrived."""
         with self._write_lock:
@@ -153,7 +186,7 @@ class Journal:
 
     def record_unaccepted(self, number: int, outcome: str, fault: str | None) -> None:
         """Commits a request that brought no recipient in."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(
                 "insert into request (number, received_at, outcome, fault) values (?, ?, ?, ?)",
                 (number, time.time(), outcome, fault),
@@ -166,6 +199,7 @@ class Journal:
         body: bytes,
         tracking: tuple[bool, bool],
         recipients: Iterable[Recipient],
+        schedule: tuple[int, str] | None = None,
     ) -> None:
         """Commits an accepted request with all its recipients; nothing of it before, all after.
 
@@ -175,15 +209,18 @@ class Journal:
             body: The request's body as received.
             tracking: Whether opens and whether clicks are tracked.
             recipients: One entry per address.
+            schedule: When to send it and its batch, if later.
         """
-        now = time.time()
-        with self._transaction() as connection:
+        now = self.now()
+        with self.transaction() as connection:
             connection.execute(
                 "insert into request (number, received_at, outcome, provider_id, "
                 "has_open_tracking, has_click_tracking, body) "
                 "values (?, ?, 'accepted', ?, ?, ?, ?)",
                 (number, now, provider_id, *tracking, body),
             )
+            if schedule is not None:
+                connection.execute("insert into scheduled values (?, ?, ?)", (number, *schedule))
             connection.executemany(
                 "insert into recipient (request_number, position, message_id, sg_message_id, "
                 "address, subject, headers, custom_args, categories, received_at) "
@@ -207,18 +244,12 @@ class Journal:
 
     def record_fault(self, number: int, fault: str) -> None:
         """Notes the fault that an accepted request met on its way out."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute("update request set fault = ? where number = ?", (fault, number))
 
     def unanswered(self, limit: int, received_before: float) -> list[Unanswered]:
         """The longest waiting recipients without events, at most `limit`."""
-        rows = self.read(
-            "select r.id, r.message_id, r.sg_message_id, q.provider_id, r.address, r.headers, "
-            "r.custom_args, r.categories, q.has_open_tracking, q.has_click_tracking "
-            "from recipient r join request q on q.number = r.request_number "
-            "where r.answered_at is null and r.received_at <= ? order by r.id limit ?",
-            (received_before, limit),
-        )
+        rows = self.read(_UNANSWERED, (received_before, self.now(), limit))
         return [
             Unanswered(
                 id=row["id"],
@@ -237,8 +268,8 @@ class Journal:
 
     def record_answers(self, answers: Iterable[Answer]) -> None:
         """Commits the events of some recipients and marks them as answered."""
-        now = time.time()
-        with self._transaction() as connection:
+        now = self.now()
+        with self.transaction() as connection:
             for answer in answers:
                 connection.executemany(
                     "insert into event (recipient_id, event, occurred_at, payload, is_posted) "
@@ -252,6 +283,14 @@ class Journal:
                     "update recipient set state = ?, answered_at = ? where id = ?",
                     (answer.state, now, answer.recipient_id),
                 )
+
+    def template_version(self, template_id: object) -> dict[str, str] | None:
+        """The active version of a template; None when there is none."""
+        rows = self.read("select content from template where template_id = ?", (template_id,))
+        for row in rows:
+            version: dict[str, str] = json.loads(row["content"])["versions"][0]
+            return version
+        return None
 
     def read(self, query: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
         """Runs one query beside the writer and fetches all of its rows."""

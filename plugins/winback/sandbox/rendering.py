@@ -5,10 +5,18 @@ Runs when the inbox opens a message and, for the subject alone, when a message i
 
 from __future__ import annotations
 
+import html
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+_INNERMOST = re.compile(
+    r"\{\{#(if|unless)\s+(\w+)\s*\}\}((?:(?!\{\{#).)*?)(?:\{\{else\}\}((?:(?!\{\{#).)*?))?\{\{/\1\}\}",
+    re.DOTALL,
+)
+_VALUE = re.compile(r"\{\{\s*(\w+)\s*\}\}")
 
 
 @dataclass(frozen=True)
@@ -34,12 +42,30 @@ def fill(text: str, substitutions: Mapping[str, str], sections: Mapping[str, str
     return text
 
 
-def render(payload: Mapping[str, Any], position: int) -> Rendered:
+def fill_template(text: str, data: Mapping[str, Any]) -> str:
+    """A part of a template as one recipient reads it; values are escaped, as Handlebars does.
+
+    Knows values, `if`, `unless` and `else`: all that winback lets through.
+    """
+
+    def choose(found: re.Match[str]) -> str:
+        is_there = bool(data.get(found[2]))
+        return (found[3] if is_there == (found[1] == "if") else found[4]) or ""
+
+    while (chosen := _INNERMOST.sub(choose, text)) != text:
+        text = chosen
+    return _VALUE.sub(lambda found: html.escape(str(data.get(found[1], ""))), text)
+
+
+def render(
+    payload: Mapping[str, Any], position: int, version: Mapping[str, str] | None = None
+) -> Rendered:
     """Renders one personalization of an accepted request.
 
     Args:
         payload: The request's JSON body.
         position: Index of the personalization.
+        version: The active version of its template, if it names one that is known.
     """
     personalization = payload["personalizations"][position]
     substitutions = personalization.get("substitutions") or {}
@@ -52,6 +78,9 @@ def render(payload: Mapping[str, Any], position: int) -> Rendered:
     template = payload.get("template_id")
     if template:
         data = personalization.get("dynamic_template_data") or {}
+        if version is not None:
+            parts["text/html"] = fill_template(version["html_content"], data)
+            parts["text/plain"] = fill_template(version["plain_content"], data)
         template = f"{template} {json.dumps(data, ensure_ascii=False, indent=2)}"
     return Rendered(
         sender=_mailbox(personalization.get("from") or payload["from"]),

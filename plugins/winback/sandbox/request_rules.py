@@ -22,6 +22,7 @@ from winback.sandbox.value_rules import (
     send_at,
     strings,
     substitutions,
+    unsubscribe_group,
     wrong_type,
 )
 
@@ -57,6 +58,8 @@ def problems(payload: Any) -> list[Problem]:
         *headers(payload.get("headers"), "headers"),
         *strings(payload.get("sections"), "sections"),
         *send_at(payload.get("send_at"), "send_at"),
+        *optional(payload, "batch_id", str, "string"),
+        *unsubscribe_group(payload.get("asm")),
         *_settings(payload, "mail_settings"),
         *_settings(payload, "tracking_settings"),
     ]

@@ -19,8 +19,9 @@ from fastapi.responses import JSONResponse
 from winback.sandbox.answering import Answering
 from winback.sandbox.faults import Fault, FaultSwitch
 from winback.sandbox.journal import Journal, Recipient
-from winback.sandbox.rendering import fill
+from winback.sandbox.rendering import fill, fill_template
 from winback.sandbox.request_rules import MAX_BODY_BYTES, invalid_address, problems
+from winback.sandbox.schedule import UNKNOWN_BATCH, is_known_batch
 from winback.sandbox.serving import Connections
 from winback.sandbox.value_rules import Problem
 
@@ -99,13 +100,13 @@ class MailSend:
     def _refusal(self, request: Request, body: bytes | None) -> Response | None:
         given = request.headers.get("authorization", "").encode()
         if not hmac.compare_digest(given, self._authorization):
-            return _unauthorized()
+            return unauthorized()
         if body is None:
-            return _errors(413, [Problem("Payload Too Large", None)])
+            return errors(413, [Problem("Payload Too Large", None)])
         content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type != "application/json":
             message = "Content-Type should be application/json."
-            return _errors(415, [Problem(message, None)])
+            return errors(415, [Problem(message, None)])
         return None
 
     def _process(self, number: int, body: bytes) -> tuple[Response, Fault | None]:
@@ -119,22 +120,31 @@ class MailSend:
         fault = self._faults.take(accepted=False, addresses=list(addresses))
         if fault is not None:
             self._journal.record_unaccepted(number, "fault", fault.mode)
-            return _faulty(fault, addresses), fault
+            return faulty(fault, addresses), fault
         if found:
             self._journal.record_unaccepted(number, "refused", None)
-            return _errors(400, found), None
+            return errors(400, found), None
         if _is_enabled(payload, "mail_settings", "sandbox_mode"):
             self._journal.record_unaccepted(number, "sandbox_mode", None)
             return Response(status_code=200), None
+        if not is_known_batch(self._journal, payload.get("batch_id")):
+            self._journal.record_unaccepted(number, "refused", None)
+            return errors(400, [UNKNOWN_BATCH]), None
+        template_id = payload.get("template_id")
         provider_id = secrets.token_urlsafe(16)
         self._journal.record_accepted(
-            number, provider_id, body, _tracking(payload), _recipients(payload, provider_id, number)
+            number,
+            provider_id,
+            body,
+            _tracking(payload),
+            _recipients(payload, provider_id, number, self._journal.template_version(template_id)),
+            _schedule(payload),
         )
         self._answering.wake()
         fault = self._faults.take(accepted=True, addresses=list(addresses))
         if fault is not None:
             self._journal.record_fault(number, fault.mode)
-            return _faulty(fault, addresses), fault
+            return faulty(fault, addresses), fault
         return Response(status_code=202, headers={"X-Message-Id": provider_id}), None
 
 
@@ -161,7 +171,9 @@ def _addresses(payload: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _recipients(payload: dict[str, Any], provider_id: str, number: int) -> list[Recipient]:
+def _recipients(
+    payload: dict[str, Any], provider_id: str, number: int, version: dict[str, str] | None
+) -> list[Recipient]:
     """One entry per address of a valid request."""
     shared_headers = payload.get("headers") or {}
     shared_arguments = payload.get("custom_args") or {}
@@ -172,6 +184,8 @@ def _recipients(payload: dict[str, Any], provider_id: str, number: int) -> list[
         arguments = {**shared_arguments, **(block.get("custom_args") or {})}
         headers = {**shared_headers, **(block.get("headers") or {})}
         subject = block.get("subject") or payload.get("subject") or ""
+        if version is not None:
+            subject = fill_template(version["subject"], block.get("dynamic_template_data") or {})
         for kind in ("to", "cc", "bcc"):
             for person in block.get(kind) or []:
                 recipients.append(
@@ -196,14 +210,20 @@ def _tracking(payload: dict[str, Any]) -> tuple[bool, bool]:
     )
 
 
+def _schedule(payload: dict[str, Any]) -> tuple[int, str] | None:
+    send_at = payload.get("send_at")
+    return None if not send_at else (send_at, payload.get("batch_id") or "")
+
+
 def _is_enabled(payload: dict[str, Any], group: str, name: str) -> bool:
     setting = (payload.get(group) or {}).get(name) or {}
     return bool(setting.get("enable"))
 
 
-def _faulty(fault: Fault, addresses: dict[str, str]) -> Response:
+def faulty(fault: Fault, addresses: dict[str, str]) -> Response:
+    """The answer to a request that meets a fault."""
     if fault.mode == "refuse_401":
-        return _unauthorized()
+        return unauthorized()
     if fault.mode == "rate_limit_429":
         response = JSONResponse({"errors": [{"field": None, "message": "too many requests"}]}, 429)
         response.headers["X-RateLimit-Limit"] = str(_RATE_LIMIT)
@@ -212,14 +232,16 @@ def _faulty(fault: Fault, addresses: dict[str, str]) -> Response:
         return response
     if fault.mode == "bad_recipient_400":
         first = next(iter(addresses.values()), "personalizations.0.to.0.email")
-        return _errors(400, [invalid_address(addresses.get((fault.address or "").lower(), first))])
-    return _errors(500, [Problem("Internal Server Error", None)])
+        return errors(400, [invalid_address(addresses.get((fault.address or "").lower(), first))])
+    return errors(500, [Problem("Internal Server Error", None)])
 
 
-def _unauthorized() -> Response:
+def unauthorized() -> Response:
+    """The answer to a wrong key."""
     message = "The provided authorization grant is invalid, expired, or revoked"
-    return _errors(401, [Problem(message, None)])
+    return errors(401, [Problem(message, None)])
 
 
-def _errors(status: int, found: list[Problem]) -> Response:
+def errors(status: int, found: list[Problem]) -> Response:
+    """A refusal in the provider's form."""
     return JSONResponse({"errors": [problem.as_json() for problem in found]}, status)

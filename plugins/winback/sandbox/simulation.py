@@ -48,7 +48,7 @@ class Rates:
     """
 
     bounce_pct: float = 1.0
-    spamreport_pct: float = 0.1
+    spamreport_pct: float = 0.02
     deferred_pct: float = 0.3
     dropped_pct: float = 0.2
     unsubscribe_pct: float = 0.5

@@ -168,3 +168,15 @@ def send_at(value: Any, field: str) -> Iterator[Problem]:
             field,
             "message.send_at",
         )
+
+
+def unsubscribe_group(value: Any) -> Iterator[Problem]:
+    """Refuses an `asm` that is no object with the number of a group."""
+    if value is None:
+        return
+    if not isinstance(value, dict):
+        yield wrong_type(value, "object", "asm")
+        return
+    group = value.get("group_id")
+    if not isinstance(group, int) or isinstance(group, bool):
+        yield wrong_type(group, "integer", "asm.group_id")

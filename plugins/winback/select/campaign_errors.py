@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import reprlib
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -83,9 +83,13 @@ def _mend(
 def _keys(model: type[BaseModel], where: tuple[int | str, ...]) -> list[str]:
     """The keys that could stand where an unknown one does."""
     for step in where[:-1]:
-        within = model.model_fields[str(step)].annotation
-        assert isinstance(within, type) and issubclass(within, BaseModel)
-        model = within
+        kind = model.model_fields[str(step)].annotation
+        # one that may be left out is a union with None
+        model = next(
+            each
+            for each in (kind, *get_args(kind))
+            if isinstance(each, type) and issubclass(each, BaseModel)
+        )
     return [key for key in model.model_fields if key != "name"]
 
 

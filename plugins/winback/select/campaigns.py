@@ -38,6 +38,9 @@ _WISHES = {
     "is_remedy": "write true or false, or leave it out",
     "audience": "write `states` and `value_tiers` below it, indented",
     "template": "write the name of its folder below templates, such as welcome_back",
+    "sendgrid_templates": "write `en` and `de` below it, indented, with the ids of the templates",
+    "en": "write the id of the dynamic template, such as d-0123456789abcdef0123456789abcdef",
+    "de": "write the id of the dynamic template, such as d-0123456789abcdef0123456789abcdef",
     "costs": "write `contact_cents` and `offer_cents` below it, indented",
     "contact_cents": (
         "write what one message costs, in cents, such as 1 or 0.1; without it nobody can tell"
@@ -88,8 +91,23 @@ class Costs(BaseModel):
     offer_cents: float = Field(ge=0, le=MOST_CENTS, strict=True)
 
 
+TemplateId = Annotated[str, Field(pattern=r"^d-[0-9a-f]{32}$")]
+
+
+class SendGridTemplates(BaseModel):
+    """Dynamic templates kept at the provider, one for each language."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    en: TemplateId
+    de: TemplateId
+
+
 class Campaign(BaseModel):
-    """One campaign file."""
+    """One campaign file.
+
+    Its text is ours (`template`) or kept at the provider (`sendgrid_templates`), never both.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -98,13 +116,20 @@ class Campaign(BaseModel):
     audience: Audience
     measure: Text
     channel: Literal["email"]
-    template: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    template: str | None = Field(default=None, pattern=r"^[a-z][a-z0-9_]*$")
+    sendgrid_templates: SendGridTemplates | None = None
     holdout_pct: float = Field(ge=HOLDOUT_PCT[0], le=HOLDOUT_PCT[1])
     costs: Costs
     assumed_lift_pct: float = Field(gt=0, le=MOST_LIFT_PCT, strict=True)
     # what the recipients must have agreed to; and whether it makes good a complaint that is open
     purpose: Literal["marketing", "survey"] = "marketing"
     is_remedy: bool = Field(default=False, strict=True)
+
+    @property
+    def template_name(self) -> str:
+        """What the ledger calls the text: the folder, or the ids at the provider."""
+        kept_there = self.sendgrid_templates
+        return self.template or ("" if kept_there is None else f"{kept_there.en} {kept_there.de}")
 
 
 def read_campaigns(folder: Path) -> list[Campaign]:
@@ -144,7 +169,9 @@ def read_campaign(path: Path) -> Campaign:
     except ValidationError as error:
         problems = explain(path.name, node, error, Campaign, _WISHES, _LISTS)
         raise CampaignError(problems) from error
-    _require_templates(path, campaign, line_of(node, ("template",)))
+    _require_one_text(path.name, campaign, node)
+    if campaign.template is not None:
+        _require_templates(path, campaign.template, line_of(node, ("template",)))
     return campaign
 
 
@@ -184,12 +211,25 @@ def _require_plain_keys(name: str, node: yaml.Node | None) -> None:
         _require_plain_keys(name, value)
 
 
-def _require_templates(path: Path, campaign: Campaign, line: int) -> None:
-    folder = path.parent / "templates" / campaign.template
+def _require_one_text(file: str, campaign: Campaign, node: yaml.Node | None) -> None:
+    if campaign.template is None and campaign.sendgrid_templates is None:
+        raise CampaignError(
+            f"{file}, line 1: `template` is missing: {_WISHES['template']}; or, for dynamic"
+            " templates of SendGrid, `sendgrid_templates`"
+        )
+    if campaign.template is not None and campaign.sendgrid_templates is not None:
+        line = line_of(node, ("sendgrid_templates",))
+        raise CampaignError(
+            f"{file}, line {line}: `sendgrid_templates` stands beside `template`: keep one of them"
+        )
+
+
+def _require_templates(path: Path, template: str, line: int) -> None:
+    folder = path.parent / "templates" / template
     for language in LANGUAGES:
         for part in (f"subject.{language}.txt", f"body.{language}.txt", f"body.{language}.html"):
             if not (folder / part).is_file():
                 raise CampaignError(
-                    f"{path.name}, line {line}: template {campaign.template!r} lacks"
-                    f" templates/{campaign.template}/{part}: write it"
+                    f"{path.name}, line {line}: template {template!r} lacks"
+                    f" templates/{template}/{part}: write it"
                 )

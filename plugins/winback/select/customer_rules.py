@@ -62,6 +62,15 @@ class CustomerRules(_Strict):
     must_win: dict[Name, Rule] = Field(default_factory=dict)
 
 
+# Rules that speak against somebody on a date, asked by the selection and right before sending.
+NOT_WANTED = """
+select customer_key, string_agg(because, '; ' order by rule) as because
+from marts.fct_customer_rules
+where kind = 'do_not_want' and as_of = %(as_of)s
+group by customer_key
+"""
+
+
 def read(path: Path) -> CustomerRules:
     """Reads the file.
 
@@ -88,6 +97,11 @@ def store(rules: CustomerRules) -> None:
             " (kind, rule, because, fact, at_least, below, customer_key)"
             " values (%s, %s, %s, %s, %s, %s, %s)",
             rows,
+        )
+        # the file may name somebody long after they were erased
+        connection.execute(
+            "delete from ops.customer_rule"
+            " where customer_key in (select customer_key from ops.erased_customer)"
         )
 
 

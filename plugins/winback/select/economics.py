@@ -18,6 +18,27 @@ from winback.select.lift import Lift, lift_of
 
 log = logging.getLogger(__name__)
 
+# findings that speak against somebody, unless they must be won back; see recovery_economics.sql
+_TOO_DEAR = "finding in ('costs_more', 'nobody_more_returns', 'no_value')"
+
+# The same question right before sending, about the newest run of the campaign: whom it finds too
+# dear is not written to, however long ago they were drawn. By the key of that run: nothing is
+# worked out anew. %(campaign)s, and `claimed.person_key`.
+TOO_DEAR_BY_NOW = f"""
+select jsonb_build_object(
+    'finding', finding, 'contact_cents', run.contact_cents, 'offer_cents', run.offer_cents,
+    'lift_pct', run.lift_pct, 'lift_from', run.lift_from, 'p_holdout', p_holdout,
+    'p_treated', p_treated, 'crc_cents', crc_cents, 'clv_cents', clv_cents, 'ratio', ratio,
+    'is_must_win', is_must_win
+) as parts
+from ops.economics
+inner join ops.economics_run as run using (economics_run_id)
+where customer_key = claimed.person_key and {_TOO_DEAR} and not is_must_win
+    and economics_run_id = (
+        select max(economics_run_id) from ops.economics_run where campaign_id = %(campaign)s
+    )
+"""  # noqa: S608 - texts of our own
+
 _WORK_OUT = """
 create temporary table worked_out on commit drop as
 select
@@ -41,13 +62,13 @@ cross join lateral ops.recovery_economics(
 """
 
 # who must be won back is kept, and the verdict says at what price
-_EXCLUDE_WHO_COSTS_MORE = """
+_EXCLUDE_WHO_COSTS_MORE = f"""
 update judged set
     is_eligible = is_eligible and is_must_win,
     reasons = case
         when is_must_win then reasons else reasons || array['costs_more_than_it_returns']
     end,
-    evidence = coalesce(evidence, '{}') || jsonb_build_object('economics', jsonb_build_object(
+    evidence = coalesce(evidence, '{{}}') || jsonb_build_object('economics', jsonb_build_object(
         'finding', finding, 'contact_cents', %(contact_cents)s::numeric,
         'offer_cents', %(offer_cents)s::numeric, 'lift_pct', %(lift_pct)s,
         'lift_from', %(lift_from)s::text, 'p_holdout', p_holdout, 'p_treated', p_treated,
@@ -55,8 +76,8 @@ update judged set
     ))
 from worked_out
 where worked_out.customer_key = judged.customer_key
-    and finding in ('costs_more', 'nobody_more_returns', 'no_value')
-"""
+    and {_TOO_DEAR}
+"""  # noqa: S608 - texts of our own
 
 _SUM_UP = """
 select

@@ -9,6 +9,7 @@ they are worth it is `economics.py`.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -16,9 +17,11 @@ from typing import Any
 import psycopg
 
 from winback.gate import require_fit_to_act
+from winback.outreach import ramp_up
 from winback.select import economics
 from winback.select.assignment import draw
 from winback.select.campaigns import Campaign, read_campaigns
+from winback.select.customer_rules import NOT_WANTED
 from winback.settings import Settings, settings
 from winback.warehouse import connection as warehouse
 
@@ -43,17 +46,12 @@ inner join ops.eligibility(
 ) as verdict using (customer_key)
 """
 
-_NOT_WANTED = """
+_NOT_WANTED = f"""
 update judged set is_eligible = false, reasons = reasons || array['not_wanted'],
-    evidence = coalesce(evidence, '{}') || jsonb_build_object('not_wanted', rules.because)
-from (
-    select customer_key, string_agg(because, '; ' order by rule) as because
-    from marts.fct_customer_rules
-    where kind = 'do_not_want' and as_of = %(as_of)s
-    group by customer_key
-) as rules
+    evidence = coalesce(evidence, '{{}}') || jsonb_build_object('not_wanted', rules.because)
+from ({NOT_WANTED}) as rules
 where rules.customer_key = judged.customer_key
-"""
+"""  # noqa: S608 - texts of our own
 
 # A late or corrected order gives the same silence another name. Whoever was drawn for it keeps the
 # arm: a holdout must not be written to, and whoever was written to is no holdout.
@@ -139,34 +137,59 @@ insert into ops.assignment
 select %(campaign)s, lapse_id, customer_key, %(snapshot)s, %(as_of)s, occasion, occasion_date,
     drawn.arm, value_tier, state, %(known_until)s, %(window_ends_at)s, %(window_days)s
 from judged
-inner join unnest(%(keys)s::text[], %(arms)s::text[]) as drawn (customer_key, arm)
-    using (customer_key)
+inner join drawn using (customer_key)
 """
 
 # who is a candidate by a newer purchase has come back from the older lapse
 _CLOSE_OLDER_LAPSES = """
-update ops.outreach as o set is_lapse_open = false
-from judged
-where o.campaign_id = %(campaign)s
-    and o.customer_key = judged.customer_key
-    and o.lapse_id <> judged.lapse_id
-    and judged.occasion_date >= o.as_of
-    and o.is_lapse_open
+with older as materialized (
+    select o.message_id from ops.outreach as o inner join judged using (customer_key)
+    where o.campaign_id = %(campaign)s and o.lapse_id <> judged.lapse_id
+        and judged.occasion_date >= o.as_of and o.is_lapse_open
+    -- as everybody locks: workers and the step record change the same rows
+    order by o.message_id for no key update of o
+)
+
+update ops.outreach set is_lapse_open = false
+where message_id = any(array(select message_id from older))
 """
 
+# What is planned already is looked up beforehand, as above: an insert that finds its own conflicts
+# takes a third longer.
 _PLAN = """
+with earlier as materialized (
+    select lapse_id, address_hash, is_lapse_open and not is_cancelled as is_open
+    from ops.outreach
+    where campaign_id = %(campaign)s and step = %(first_step)s and channel = %(channel)s
+        and resend_of is null
+),
+
+to_plan as (
+    select assigned.lapse_id, customer_key, judged.address_hash, worked_out.profit_cents,
+        reached.address_hash is null as is_dormant, worked_out.is_must_win,
+        row_number() over (partition by judged.address_hash order by customer_key) as position
+    from ops.assignment as assigned
+    inner join judged using (customer_key)
+    inner join worked_out using (customer_key)
+    left join reached on reached.address_hash = judged.address_hash
+    where assigned.campaign_id = %(campaign)s
+        and assigned.snapshot_id = %(snapshot)s
+        and assigned.arm = 'treated'
+)
+
 insert into ops.outreach
     (campaign_id, lapse_id, step, channel, customer_key, address_hash, snapshot_id, as_of, template,
-     expected_profit_cents)
-select %(campaign)s, assigned.lapse_id, %(first_step)s, %(channel)s, customer_key,
-    judged.address_hash, %(snapshot)s, %(as_of)s, %(template)s, worked_out.profit_cents
-from ops.assignment as assigned
-inner join judged using (customer_key)
-inner join worked_out using (customer_key)
-where assigned.campaign_id = %(campaign)s
-    and assigned.snapshot_id = %(snapshot)s
-    and assigned.arm = 'treated'
-on conflict do nothing
+     expected_profit_cents, is_dormant)
+select %(campaign)s, lapse_id, %(first_step)s, %(channel)s, customer_key,
+    address_hash, %(snapshot)s, %(as_of)s, %(template)s, profit_cents, is_dormant
+from to_plan
+where position = 1
+    and not exists (select 1 from earlier where earlier.lapse_id = to_plan.lapse_id)
+    and not exists (
+        select 1 from earlier where earlier.is_open and earlier.address_hash = to_plan.address_hash
+    )
+-- messages are claimed in the order in which they were planned
+order by profit_cents desc nulls last, is_must_win desc, lapse_id
 """
 
 
@@ -194,8 +217,8 @@ def select(snapshot_id: int, as_of: date) -> list[Selected]:
     """
     config = settings()
     campaigns = read_campaigns(config.campaigns)
-    require_fit_to_act(snapshot_id, as_of)
     with warehouse.connect("sender") as connection:
+        require_fit_to_act(connection, snapshot_id, as_of)
         over = {
             name
             for (name,) in connection.execute(
@@ -217,7 +240,7 @@ def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings)
         "states": campaign.audience.states,
         "value_tiers": campaign.audience.value_tiers,
         "channel": campaign.channel,
-        "template": campaign.template,
+        "template": campaign.template_name,
         "first_step": FIRST_STEP,
         "snapshot": snapshot_id,
         "as_of": as_of,
@@ -246,14 +269,23 @@ def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings)
         arms = draw(
             candidates, campaign.holdout_pct, config.assignment_salt, f"{campaign.name}\x1f{as_of}"
         )
-        values |= {"keys": list(arms), "arms": list(arms.values())}
+        _keep_draw(connection, arms)
         connection.execute(_ASSIGN, values)
         connection.execute(_CLOSE_OLDER_LAPSES, values)
+        ramp_up.find_reached(connection, config)
         n_planned = connection.execute(_PLAN, values).rowcount
     n_holdout = sum(arm == "holdout" for arm in arms.values())
     selected = Selected(campaign.name, n_excluded, n_holdout, len(arms) - n_holdout, n_planned)
     log.info("%s", selected)
     return selected
+
+
+def _keep_draw(connection: psycopg.Connection, arms: Mapping[str, str]) -> None:
+    connection.execute("create temporary table drawn (customer_key text, arm text) on commit drop")
+    with connection.cursor() as cursor, cursor.copy("copy drawn from stdin") as copy:
+        for each in arms.items():
+            copy.write_row(each)
+    connection.execute("analyze drawn")
 
 
 def _store_campaign(connection: psycopg.Connection, campaign: Campaign) -> None:

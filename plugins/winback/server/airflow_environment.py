@@ -66,9 +66,14 @@ _DEMO = {
     "WINBACK_BUSINESS_TIMEZONE": "UTC",
     "WINBACK_MAIL_TRANSPORT": "sandbox",
     "WINBACK_SCHEDULE_INGEST": "none",
+    "WINBACK_SCHEDULE_OUTREACH": "none",
     "WINBACK_SCHEDULE_EVENTS": "none",
     "WINBACK_SCHEDULE_KPI": "none",
     "WINBACK_SCHEDULE_TRAINING": "none",
+    # Months of mail leave within minutes, to addresses that never heard from us, and chance alone
+    # decides what the sandbox's recipients do. docs/demo-data.md says so.
+    "WINBACK_RAMP_UP_FIRST_PORTION": "1000000",
+    "WINBACK_STOP_AT_SPAM_REPORT_PCT": "5",
     # fixed, so that the same people are drawn and the same figures come out everywhere
     "WINBACK_KEY": "made-up demo key, not a secret",
     "WINBACK_ASSIGNMENT_SALT": "winback",

@@ -174,8 +174,10 @@ def _make_cluster(
     if account:
         os.chown(password_file, account.uid, account.gid)
     command = [str(programs / "initdb"), "-D", str(unfinished), "-U", SUPERUSER, "-E", "UTF8"]
-    command += ["--locale=C.UTF-8", "--auth=scram-sha-256", f"--pwfile={password_file}"]
-    command += ["--no-instructions"] + ([] if durable else ["--no-sync"])
+    # PostgreSQL's own C.UTF-8 compares bytes; that of the C library sorts the same, and slower
+    command += ["--locale=C.UTF-8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    command += ["--auth=scram-sha-256", f"--pwfile={password_file}", "--no-instructions"]
+    command += [] if durable else ["--no-sync"]
     try:
         result = subprocess.run(
             command,

@@ -16,6 +16,7 @@ import pandas as pd
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from winback.model import basket_features, experience_features
 from winback.settings import settings
 from winback.training.model_runs import ModelRun
 
@@ -23,6 +24,9 @@ TEAL, AMBER, GREY = "#0f766e", "#d97706", "#9aa5a3"
 SHOWN = "60"
 SCORES = {
     "all_features": "all features",
+    "all_features_in_steps": "all features, in steps of 60 days",
+    "purchases": "features of purchases alone",
+    "purchases_in_steps": "features of purchases alone, in steps of 60 days",
     "recency": "recency",
     "rfm": "RFM",
     "bg_nbd": "BG/NBD purchases",
@@ -58,10 +62,16 @@ def render(run: ModelRun, because: str, *, is_in_use: bool) -> str:
         because=because,
         is_in_use=is_in_use,
         comparisons=[
-            {"days": days, "rows": _comparison(each["rows"])}
+            {
+                "days": days,
+                "rows": _comparison(each["rows"], each["chosen"]),
+                "chosen": SCORES[each["chosen"]],
+                "because": each["chosen_because"],
+            }
             for days, each in run.metrics["windows"].items()
         ],
         weights=_weights(run.parameters["returns"][SHOWN]),
+        knows=_known_beside(run.parameters["returns"]),
         calibration=_svg(_calibration_chart(window["calibration"])),
         lift=_svg(_lift_chart(window["calibration"])),
         shown_days=SHOWN,
@@ -72,7 +82,14 @@ def render(run: ModelRun, because: str, *, is_in_use: bool) -> str:
     )
 
 
-def _comparison(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _known_beside(returns: dict[str, Any]) -> list[str]:
+    """What the models in use know beside purchases."""
+    names = {name for stored in returns.values() for name in stored["names"]}
+    known = {"reasons": experience_features.NAMES, "products": basket_features.NAMES}
+    return [what for what, of in known.items() if not names.isdisjoint(of)]
+
+
+def _comparison(rows: list[dict[str, Any]], chosen: str) -> list[dict[str, Any]]:
     """Means over dates, one row per population and candidate."""
     if not rows:
         return []
@@ -85,7 +102,7 @@ def _comparison(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     )  # fmt: skip
     return [
         {str(name): value for name, value in row.items()}
-        | {"score": SCORES[row["candidate"]], "is_own": row["candidate"] == "all_features"}
+        | {"score": SCORES[row["candidate"]], "is_own": row["candidate"] == chosen}
         for row in means.reset_index().to_dict("records")
     ]
 

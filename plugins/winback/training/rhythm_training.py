@@ -16,7 +16,7 @@ from winback.model import rhythm
 from winback.model.rhythm import Purchases, Rhythm
 from winback.settings import settings
 from winback.training import model_runs
-from winback.training.sales_history import day_number, read_history
+from winback.training.sales_history import day_number, read_history, sampling
 from winback.warehouse import connection as warehouse
 
 log = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ def train(as_of: date, suffix: str = "") -> int:
     """
     config = settings()
     purchases = rhythm.without_calendar_buyers(
-        read_history(suffix, MOST_CUSTOMERS)[1].purchases,
+        read_history(suffix, sampling(suffix, MOST_CUSTOMERS))[1].purchases,
         config.season_days,
         config.season_share_pct,
     )
@@ -125,11 +125,13 @@ def _late_days(fitted: Rhythm, purchases: Purchases) -> np.ndarray:
 
 def _store_quantiles(connection: psycopg.Connection, run_id: int, fitted: Rhythm) -> None:
     n_gaps = np.arange(MOST_GAPS + 1)
-    found = rhythm.quantiles(fitted, n_gaps)
+    least, most = rhythm.STOCK_LEVELS if fitted.quantity_elasticity else (0, 0)
+    usual_late = rhythm.quantiles(fitted, n_gaps)["late"]
     with connection.cursor().copy(
-        "copy ops.rhythm_quantile (model_run_id, n_gaps, early, expected, late) from stdin"
+        "copy ops.rhythm_quantile"
+        " (model_run_id, stock_level, n_gaps, early, expected, late, usual_late) from stdin"
     ) as rows:
-        for n, *values in zip(
-            n_gaps.tolist(), *(found[name].tolist() for name in found), strict=True
-        ):
-            rows.write_row((run_id, n, *values))
+        for level in range(least, most + 1):
+            found = [*rhythm.quantiles(fitted, n_gaps, level).values(), usual_late]
+            for n, *values in zip(n_gaps.tolist(), *(each.tolist() for each in found), strict=True):
+                rows.write_row((run_id, level, n, *values))

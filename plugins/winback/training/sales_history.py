@@ -16,6 +16,7 @@ from winback.model.rhythm import Floats, Purchases
 from winback.warehouse import connection as warehouse
 
 EPOCH = date(1970, 1, 1)
+EVERYBODY = sql.SQL("")
 
 _PURCHASES = sql.SQL("""
 select
@@ -57,30 +58,37 @@ def day_number(day: date) -> int:
     return (day - EPOCH).days
 
 
-def read_history(suffix: str, most_customers: int | None = None) -> tuple[pa.Array, SalesHistory]:
-    """The purchase days of all customers, or of a sample of them.
+def sampling(suffix: str, most_customers: int) -> sql.Composable:
+    """The condition that draws customers by key, always the same; empty when there are few.
 
     Args:
         suffix: Of the schemas in which they stand.
-        most_customers: A sample by key, always the same, when there are more.
+        most_customers: Hardly more are drawn.
+    """
+    count = sql.SQL("select count(distinct customer_key) from {}").format(_daily(suffix))
+    with dbapi.connect(warehouse.url()) as connection, connection.cursor() as cursor:
+        cursor.execute(count.as_string())
+        every = -(-int(cursor.fetchone()[0]) // most_customers)
+    if every <= 1:
+        return EVERYBODY
+    # keys are hexadecimal digits of a hash: any of them are as good as drawn
+    return sql.SQL(
+        "where mod(cast(cast('x' || substr(customer_key, 1, 7) as bit(28)) as int), {}) = 0"
+    ).format(sql.Literal(every))
+
+
+def read_history(suffix: str, sampled: sql.Composable = EVERYBODY) -> tuple[pa.Array, SalesHistory]:
+    """The purchase days of customers.
+
+    Args:
+        suffix: Of the schemas in which they stand.
+        sampled: The condition that draws them, from `sampling`; else all.
 
     Returns:
         The customers' keys by number, and the history.
     """
-    daily = sql.Identifier(f"intermediate{suffix}", "int_orders__daily")
     with dbapi.connect(warehouse.url()) as connection, connection.cursor() as cursor:
-        sampled: sql.Composable = sql.SQL("")
-        if most_customers is not None:
-            count = sql.SQL("select count(distinct customer_key) from {}").format(daily)
-            cursor.execute(count.as_string())
-            every = -(-int(cursor.fetchone()[0]) // most_customers)
-            if every > 1:
-                # keys are hexadecimal digits of a hash: any of them are as good as drawn
-                sampled = sql.SQL(
-                    "where mod(cast(cast('x' || substr(customer_key, 1, 7) as bit(28)) as int), {})"
-                    " = 0"
-                ).format(sql.Literal(every))
-        cursor.execute(_PURCHASES.format(daily=daily, sampled=sampled).as_string())
+        cursor.execute(_PURCHASES.format(daily=_daily(suffix), sampled=sampled).as_string())
         read = cursor.fetch_arrow_table().combine_chunks()
     encoded = _one(read.column("customer_key")).dictionary_encode()
     purchases = Purchases(
@@ -111,6 +119,10 @@ def read_costs(suffix: str, keys: pa.Array) -> Costs:
         for name in ("turnover_cents", "cost_cents")
     )
     return Costs(np.nan_to_num(turnover), cost)
+
+
+def _daily(suffix: str) -> sql.Identifier:
+    return sql.Identifier(f"intermediate{suffix}", "int_orders__daily")
 
 
 def _one(column: pa.ChunkedArray) -> pa.Array:

@@ -15,17 +15,18 @@ import pyarrow as pa
 from adbc_driver_postgresql import dbapi
 from psycopg import sql
 
-from winback.model import backtest, return_model
+from winback.model import window_models
 from winback.model.discounting import Discounting
 from winback.model.expected_purchases import (
     conditional_expected_purchases,
     probability_alive,
 )
 from winback.model.lifetime_value import Customers, lifetime_values, margin_shares
-from winback.model.return_features import SalesHistory, features
+from winback.model.refunds import kept_amounts
+from winback.model.return_features import SalesHistory
 from winback.settings import settings
-from winback.training import model_runs, value_training
-from winback.training.sales_history import Costs, day_number, read_costs, read_history
+from winback.training import known_facts, model_runs, returned_goods, value_training
+from winback.training.sales_history import EVERYBODY, Costs, day_number, read_costs, read_history
 from winback.warehouse import connection as warehouse
 
 log = logging.getLogger(__name__)
@@ -46,8 +47,11 @@ create table if not exists {table} (
     value_high_cents bigint,
     value_if_returned_cents bigint,
     value_if_returned_low_cents bigint,
-    value_if_returned_high_cents bigint
+    value_if_returned_high_cents bigint,
+    spend_place double precision
 );
+-- a table of an earlier version lacks it
+alter table {table} add column if not exists spend_place double precision;
 truncate {table};
 """)
 TABLE = "customer_score"
@@ -74,6 +78,9 @@ def score(as_of: date, suffix: str = "") -> int:
     keys, history = read_history(suffix)
     if not len(keys):
         return 0
+    needed = {name for each in run.parameters["returns"].values() for name in each["names"]}
+    history = known_facts.with_facts(history, keys, suffix, EVERYBODY, needed)
+    history = returned_goods.with_refunds(history, keys, suffix)
     columns = {
         "customer_key": keys,
         "model_run_id": pa.array(np.full(len(keys), run.model_run_id)),
@@ -100,15 +107,12 @@ def _returns(
             n_customers = len(history.starts) - 1
             found[f"probability_{horizon}_days"] = pa.nulls(n_customers, pa.float64())
             continue
-        fitted = backtest.from_parameters(stored)
-        known = features(history, day, horizon, basis.rhythm, basis.bg_nbd)
-        found[f"probability_{horizon}_days"] = return_model.probability(
-            fitted.model, known, fitted.level
-        ).round(6)
+        fitted = window_models.from_parameters(stored)
+        predicted = window_models.predict(history, day, horizon, basis, fitted)
+        found[f"probability_{horizon}_days"] = predicted.probability.round(6)
         if horizon == value_training.DECIDING:
-            found["spend_if_bought_cents"] = _cents(
-                return_model.spend_if_bought(fitted.model, known)
-            )
+            found["spend_if_bought_cents"] = _cents(predicted.spend_if_bought)
+            found["spend_place"] = predicted.spend_place.round(6)
     return found
 
 
@@ -119,7 +123,9 @@ def _values(
     starts = history.starts
     first, last = history.purchases.day[starts[:-1]], history.purchases.day[starts[1:] - 1]
     n = np.diff(starts).astype(float)
-    paid = np.append(0.0, np.cumsum(history.amount))
+    kept = kept_amounts(history.amount, history.refunds)
+    paid = np.append(0.0, np.cumsum(kept))
+    has_paid, has_kept = (np.add.reduceat(each, starts[:-1]) > 0 for each in (history.amount, kept))
     bg_nbd = value_training.basis_of(parameters).bg_nbd
     frequency, recency, age = n - 1, (last - first).astype(float), (day - first).astype(float)
     customers = Customers(
@@ -127,6 +133,7 @@ def _values(
         n_purchases=n,
         mean_amount=(paid[starts[1:]] - paid[starts[:-1]]) / n,
         margin_share=margin_shares(costs.turnover, costs.cost, config.usual_margin_pct / 100),
+        sent_all_back=has_paid & ~has_kept,
     )  # fmt: skip
     horizon = Discounting(config.value_months, config.discount_pct / 100)
     values = lifetime_values(bg_nbd, value_training.amounts_of(parameters), customers, horizon)

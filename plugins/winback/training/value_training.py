@@ -7,22 +7,24 @@ windows. The sums are `model/`; `scoring.py` applies what is stored here, `model
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from typing import Any
 
 import numpy as np
 
-from winback.model import backtest, gamma_gamma, return_model
-from winback.model.backtest import Basis, Figures, Fitted
+from winback.model import backtest, choice, gamma_gamma, window_models
+from winback.model.backtest import Figures
 from winback.model.bg_nbd import BgNbd
 from winback.model.gamma_gamma import GammaGamma
+from winback.model.refunds import kept_amounts
 from winback.model.return_features import SalesHistory, features, known_before, outcome
 from winback.model.rhythm import Rhythm
+from winback.model.window_models import Basis, Fitted
 from winback.settings import settings
-from winback.training import model_card, model_runs
+from winback.training import known_facts, model_card, model_runs, returned_goods
 from winback.training.model_runs import ModelRun
-from winback.training.sales_history import day_number, read_history
+from winback.training.sales_history import day_number, read_history, sampling
 from winback.warehouse import connection as warehouse
 
 log = logging.getLogger(__name__)
@@ -48,11 +50,14 @@ def train(as_of: date, suffix: str = "") -> ModelRun | None:
         The run; None when too few bought to fit anything.
     """
     day = day_number(as_of)
-    _, history = read_history(suffix, MOST_CUSTOMERS)
+    sampled = sampling(suffix, MOST_CUSTOMERS)
+    keys, history = read_history(suffix, sampled)
     if not len(history.amount):
         log.info("value models: nobody bought anything before %s", as_of)
         return None
-    basis = backtest.basis_on(history, day)
+    history = known_facts.with_facts(history, keys, suffix, sampled)
+    history = returned_goods.with_refunds(history, keys, suffix)
+    basis = window_models.basis_on(history, day)
     parameters: dict[str, Any] = {
         "rhythm": asdict(basis.rhythm),
         "bg_nbd": asdict(basis.bg_nbd),
@@ -63,7 +68,7 @@ def train(as_of: date, suffix: str = "") -> ModelRun | None:
     for horizon in HORIZONS:
         fitted, judged = _fit_window(history, day, horizon, basis)
         if fitted is not None:
-            parameters["returns"][str(horizon)] = backtest.as_parameters(fitted)
+            parameters["returns"][str(horizon)] = window_models.as_parameters(fitted)
             metrics["windows"][str(horizon)] = judged
     if str(DECIDING) not in parameters["returns"]:
         log.info("value models: too few bought within %s days to fit a return model", DECIDING)
@@ -135,10 +140,13 @@ def decide(metrics: dict[str, Any], current: ModelRun | None) -> tuple[bool, str
 
 
 def _fit_amounts(history: SalesHistory) -> GammaGamma:
-    """Gamma-Gamma on the purchases after each customer's first, as its authors do."""
+    """Gamma-Gamma on what was kept of the purchases after each customer's first, as its authors do.
+
+    Who kept nothing of them tells nothing about amounts, and is left out.
+    """
     starts = history.starts
     n_repeats = np.diff(starts) - 1
-    paid = np.append(0.0, np.cumsum(history.amount))
+    paid = np.append(0.0, np.cumsum(kept_amounts(history.amount, history.refunds)))
     total = paid[starts[1:]] - paid[np.minimum(starts[:-1] + 1, starts[1:])]
     is_repeat = n_repeats > 0
     return gamma_gamma.fit(n_repeats[is_repeat], total[is_repeat] / n_repeats[is_repeat])
@@ -148,8 +156,8 @@ def _fit_window(
     history: SalesHistory, day: int, horizon: int, basis: Basis
 ) -> tuple[Fitted | None, Figures]:
     rows = backtest.run(history, day, horizon, settings().backtest_dates)
-    chosen, because = backtest.choose(rows)
-    fitted = backtest.fit_on(history, day, horizon, basis, [chosen]).get(chosen)
+    chosen, because = choice.choose(rows)
+    fitted = window_models.fit_on(history, day, horizon, basis, [chosen]).get(chosen)
     own = [row for row in rows if row["candidate"] == chosen]
     of_all = [row["auc"] for row in own if row["population"] == "all"]
     judged: Figures = {
@@ -158,34 +166,35 @@ def _fit_window(
         "quality": float(np.mean(of_all)) if of_all else None,
         "noise": float(np.std(of_all, ddof=1) / np.sqrt(len(of_all))) if len(of_all) > 1 else 0.0,
         "rows": rows,
-        "calibration": _calibration(history, day, horizon),
+        "calibration": _calibration(history, day, horizon, chosen),
     }
     return fitted, judged
 
 
-def _calibration(history: SalesHistory, day: int, horizon: int) -> list[Figures]:
+def _calibration(history: SalesHistory, day: int, horizon: int, chosen: str) -> list[Figures]:
     """Expected and actual shares in the newest window that is closed."""
     origin = day - horizon
     known = known_before(history, origin)
     if not len(known.amount):
         return []
-    basis = backtest.basis_on(history, origin)
-    fitted = backtest.fit_on(history, origin, horizon, basis, [return_model.ALL])
-    if return_model.ALL not in fitted:
+    basis = window_models.basis_on(history, origin)
+    fitted = window_models.fit_on(history, origin, horizon, basis, [chosen])
+    if chosen not in fitted:
         return []
-    model = fitted[return_model.ALL]
+    predicted = window_models.predict(history, origin, horizon, basis, fitted[chosen])
     then = features(history, origin, horizon, basis.rhythm, basis.bg_nbd)
-    probability = return_model.probability(model.model, then, model.level)
-    return backtest.calibration(probability, outcome(history, origin, horizon, then.customer))
+    return backtest.calibration(
+        predicted.probability, outcome(history, origin, horizon, then.customer)
+    )
 
 
 def _drift(history: SalesHistory, day: int, basis: Basis, parameters: dict[str, Any]) -> float:
     """Population stability index of the probabilities, today against the newest closed window."""
-    fitted = backtest.from_parameters(parameters["returns"][str(DECIDING)])
+    fitted = window_models.from_parameters(parameters["returns"][str(DECIDING)])
     now, then = (
-        return_model.probability(
-            fitted.model, features(history, each, DECIDING, basis.rhythm, basis.bg_nbd)
-        )
+        window_models.predict(
+            history, each, DECIDING, basis, replace(fitted, levels=(1.0,))
+        ).probability
         for each in (day, day - DECIDING)
     )
     edges = np.quantile(then, np.linspace(0.1, 0.9, 9))

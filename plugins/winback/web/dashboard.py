@@ -16,6 +16,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, Response
 from psycopg.rows import dict_row
 
+from winback.outreach import ramp_up
 from winback.outreach.unknown_messages import UnknownMessage, read_unknown
 from winback.settings import settings
 from winback.warehouse import connection as warehouse
@@ -51,11 +52,12 @@ def dashboard(user: GetUserDep) -> HTMLResponse:
     """The page; asks for Airflow's login."""
     data = _read()
     charts = _charts(data) if data["today"] else {}
-    unknown = _unknown() if data["today"] else []
+    unknown, held = _of_the_ledger() if data["today"] else ([], [])
     page = render(
         "dashboard.html",
         **data,
         charts={name: json.dumps(chart).replace("<", "\\u003c") for name, chart in charts.items()},
+        held=held,
         unknown=unknown[:N_UNKNOWN_SHOWN],
         n_unknown=len(unknown),
         n_for_a_person=sum(each.is_for_a_person for each in unknown),
@@ -92,10 +94,20 @@ def _charts(data: dict[str, Any]) -> dict[str, Any]:
     return drawn
 
 
-def _unknown() -> list[UnknownMessage]:
+def _of_the_ledger() -> tuple[list[UnknownMessage], list[dict[str, Any]]]:
+    """Messages of unknown fate, and the campaigns that do not send all they have planned."""
     # the web app's own role, which sees neither names nor addresses
     with warehouse.connect("webhook") as connection:
-        return read_unknown(connection)
+        waiting = ramp_up.read_held_back(connection, settings())
+        rows = connection.execute(
+            "select campaign_id, state, state_reason from ops.campaign order by campaign_id"
+        ).fetchall()
+        held = [
+            {"name": name, "state": state, "reason": reason, "waiting": waiting.get(name)}
+            for name, state, reason in rows
+            if state in ("paused", "stopped") or (name in waiting and waiting[name].n_for_later)
+        ]
+        return read_unknown(connection), held
 
 
 def _read() -> dict[str, Any]:

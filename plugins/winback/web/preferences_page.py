@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse
 
 from winback.record import preferences
 from winback.record.preferences import CHANNELS, PAUSES, Wishes
-from winback.record.unsubscribe import message_of
+from winback.record.unsubscribe import is_trial, message_of
 from winback.web.public_page import language_of, public_page
 
 router = APIRouter()
@@ -24,6 +24,8 @@ MAX_BODY_BYTES = 2000
 @router.get("/preferences/{token}")
 def show(token: str, request: Request) -> HTMLResponse:
     """Shows the wishes that stand; changes nothing."""
+    if is_trial(token):
+        return _trial(request)
     message_id = message_of(token)
     wishes = None if message_id is None else preferences.read(message_id)
     return _page(request, token, wishes, is_saved=False)
@@ -32,6 +34,8 @@ def show(token: str, request: Request) -> HTMLResponse:
 @router.post("/preferences/{token}")
 async def save(token: str, request: Request) -> HTMLResponse:
     """Stores the wishes of the form; a form that is none of ours changes nothing."""
+    if is_trial(token):
+        return _trial(request)
     message_id = message_of(token)
     if message_id is None:
         return _page(request, token, None, is_saved=False)
@@ -41,6 +45,10 @@ async def save(token: str, request: Request) -> HTMLResponse:
         return _page(request, token, standing, is_saved=False, status=400)
     is_known = await run_in_threadpool(preferences.store, message_id, wishes)
     return _page(request, token, wishes if is_known else None, is_saved=True)
+
+
+def _trial(request: Request) -> HTMLResponse:
+    return public_page("preferences.html", 200, language_of(request), wishes=None, is_trial=True)
 
 
 async def _limited(request: Request) -> bytes:
@@ -83,6 +91,7 @@ def _page(
         pause=pause and next((each for each in PAUSES if each >= pause), PAUSES[-1]),
         channels=CHANNELS,
         pauses=PAUSES,
+        is_trial=False,
         is_saved=is_saved,
         is_wrong=status == 400,
         stop_url=f"../unsubscribe/{token}",

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
-from winback.record.unsubscribe import message_of, unsubscribe
+from winback.record.unsubscribe import is_trial, message_of, unsubscribe
 from winback.web.public_page import language_of, public_page
 
 router = APIRouter()
@@ -18,6 +18,8 @@ router = APIRouter()
 @router.get("/unsubscribe/{token}")
 def ask(token: str, request: Request) -> HTMLResponse:
     """Shows the button; does nothing, since programs open links too."""
+    if is_trial(token):
+        return _page(request, "trial")
     if message_of(token) is None:
         return _page(request, "unknown", 404)
     return _page(request, "ask")
@@ -26,6 +28,8 @@ def ask(token: str, request: Request) -> HTMLResponse:
 @router.post("/unsubscribe/{token}")
 async def do(token: str, request: Request) -> HTMLResponse:
     """Unsubscribes the person the message went to; again and again with the same result."""
+    if is_trial(token):
+        return _page(request, "trial")
     message_id = message_of(token)
     if message_id is None or not await run_in_threadpool(unsubscribe, message_id):
         return _page(request, "unknown", 404)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import SandboxFactory, WarehouseFactory
-from tests.mail_flow import MailFlow, mail_flow
+from tests.mail_flow import MailFlow, configure, mail_flow
+from tests.night import quiet_now, set_clock
 
 
 @pytest.fixture(scope="module")
@@ -25,3 +26,15 @@ def flow(built: MailFlow) -> Iterator[MailFlow]:
     yield built
     # whatever a test did: nobody got a message twice
     assert built.sandbox.counts()["max_per_key"] <= 1
+
+
+@pytest.fixture
+def night(flow: MailFlow, monkeypatch: pytest.MonkeyPatch) -> Iterator[MailFlow]:
+    """It is quiet now, and for two hours or more."""
+    set_clock(flow, 0)
+    configure(flow, monkeypatch, replay=False, quiet_hours=quiet_now(), send_batch_size=1000)
+    yield flow
+    # for the next test: whatever waits is cancelled as far as that goes, and due
+    set_clock(flow, 100 * 3600)
+    flow.sandbox.wait_for_events()
+    set_clock(flow, 0)

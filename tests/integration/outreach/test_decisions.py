@@ -118,7 +118,7 @@ def test_a_cancelled_campaign_is_over_for_living_workers_too(flow: MailFlow, cal
     assert flow.states() == {"cancelled": n - 1, "dispatching": 1}
     assert flow.reasons()["campaign_cancelled"] == n - 1
     with warehouse.connect("sender") as connection:
-        assert ledger.hold(connection, claims) == []
+        assert ledger.hold(connection, claims, config) == []
         assert ledger.mark_dispatching(connection, claims, config) == []
         ledger.release(connection, claims)
         # the request under way met a rate limit
@@ -176,7 +176,7 @@ def test_a_decision_that_changes_nothing_or_says_nothing_is_refused(
         decide("cancel", "  ")
     assert [each[0] for each in decisions(flow)] == ["pause"]
     flow.warehouse.execute("truncate ops.outreach_decision, ops.outreach, ops.assignment,"
-                           " ops.campaign, ops.event")  # fmt: skip
+                           " ops.scheduled_batch, ops.campaign, ops.event")  # fmt: skip
     with pytest.raises(NotDecided, match="no campaign has selected yet"):
         decide("pause")
 

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 import pytest
 
-from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, configure, n_planned, send
+from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, configure, event, n_planned, send
 from winback.errors import DispatchRefused, SettingsError
+from winback.outreach import last_check
 from winback.outreach.dispatch import outreach
+from winback.outreach.last_check import Checked
+from winback.outreach.ledger import Claim
 from winback.record.events import record
 from winback.settings import settings
 
@@ -36,6 +44,28 @@ def test_what_is_planned_is_accepted_delivered_and_never_sent_again(flow: MailFl
         "select count(*) from ops.verdict where step = 'outreach' and is_eligible"
     )
     assert verdicts == [(n,)]
+
+
+def test_an_unsubscribe_group_goes_with_our_own_way_to_unsubscribe(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(flow, monkeypatch, sendgrid_unsubscribe_group=17)
+    assert send(flow)["accepted"] > 0
+    with sqlite3.connect(flow.sandbox.data / "sandbox.sqlite") as journal:
+        [(body,)] = journal.execute(
+            "select body from request where body is not null order by number desc limit 1"
+        )
+    sent = json.loads(body)
+    assert sent["asm"] == {"group_id": 17}
+    for each in sent["personalizations"]:
+        assert each["headers"].keys() == {"List-Unsubscribe", "List-Unsubscribe-Post"}
+    # whoever leaves the group at the provider objects
+    message_id, customer_key, _ = flow.message()
+    flow.post([event("group_unsubscribe", message_id, asm_group_id=17)])
+    record()
+    assert flow.warehouse.execute("select customer_key, scope, reason from ops.suppression") == [
+        (customer_key, "person", "unsubscribe")
+    ]
 
 
 def test_small_batches_reach_everybody_once(
@@ -227,3 +257,25 @@ def test_a_paused_campaign_sends_nothing(flow: MailFlow) -> None:
     flow.warehouse.execute("update ops.campaign set state = 'paused'")
     assert send(flow) == {}
     assert (flow.sandbox.counts()["requests"], n_planned(flow)) == (before, n)
+
+
+def test_before_a_request_only_its_own_recipients_are_asked_about_again(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each language, with and without a name, takes a request; all are in the first check."""
+    configure(flow, monkeypatch, send_batch_size=1000, send_connections=1)
+    asked: list[list[UUID]] = []
+    check = last_check.check
+
+    def counting(connection: Any, claims: Sequence[Claim], *rest: Any) -> list[Checked]:
+        asked.append([claim.message_id for claim in claims])
+        return check(connection, claims, *rest)
+
+    monkeypatch.setattr(last_check, "check", counting)
+    n = n_planned(flow)
+    assert send(flow)["accepted"] == n
+    everybody, *later = asked
+    assert len(everybody) == n
+    assert len(later) == 3
+    again = [message_id for each in later for message_id in each]
+    assert len(set(again)) == len(again) < n

@@ -13,5 +13,6 @@ select
     scores.value_high_cents,
     scores.value_if_returned_cents,
     scores.value_if_returned_low_cents,
-    scores.value_if_returned_high_cents
+    scores.value_if_returned_high_cents,
+    cast(scores.spend_place as decimal(7, 6)) as spend_place
 from {{ source('scores', 'customer_score') }} as scores

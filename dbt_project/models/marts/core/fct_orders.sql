@@ -1,4 +1,4 @@
-{{ config(**rebuilt_for('int_customers__touched')) }}
+{{ config(**rebuilt_for('int_orders__touched', by='order_id')) }}
 
 select
     orders.order_id,
@@ -11,4 +11,4 @@ select
 from {{ ref('stg_orders') }} as orders
 left join {{ ref('int_customers__merged') }} as merged
     on orders.customer_key = merged.customer_key
-where {{ is_of('int_customers__touched', 'orders.customer_key') }}
+where {{ is_of('int_orders__touched', 'orders.order_id', by='order_id') }}

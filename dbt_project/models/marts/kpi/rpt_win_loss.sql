@@ -1,5 +1,6 @@
--- Who was lost and who came back, month by month, by the main reason. What a loss costs is what the
--- customer paid in the year up to the last purchase; who comes back brings the same back.
+-- Who was lost and who came back, month by month, by the main reason. What a loss costs is what
+-- the customer paid in the year up to the last purchase, net of returns; who comes back brings the
+-- same back.
 with losses as (
     select
         losses.customer_key,
@@ -7,17 +8,18 @@ with losses as (
         losses.returned_on,
         losses.last_purchase_date,
         losses.turnover_cents,
-        reasons.reason,
+        described.reason,
         described.is_own_fault,
-        customers.value_tier
-    from {{ ref('int_losses__dated') }} as losses
-    inner join {{ ref('int_reasons__weighed') }} as reasons
+        -- who had a contract and never bought
+        coalesce(customers.value_tier, 'low') as value_tier
+    from {{ ref('int_losses__netted') }} as losses
+    left join {{ ref('int_reasons__ranked') }} as reasons
         on
             losses.customer_key = reasons.customer_key
             and losses.lost_on = reasons.lost_on
             and reasons.rank = 1
     inner join {{ ref('int_reasons__described') }} as described
-        on reasons.reason = described.reason
+        on coalesce(reasons.reason, 'unknown') = described.reason
     inner join {{ ref('dim_customers') }} as customers
         on losses.customer_key = customers.customer_key
     where losses.is_lapsed

@@ -1,25 +1,20 @@
--- The timeline on the as-of date. In which order the states are tried: int_customers__timeline.
+{{ config(materialized='view') }}
+
 select
-    timeline.customer_key,
-    {{ as_of() }} as as_of,
-    timeline.state,
-    timeline.is_lapsed,
-    timeline.not_lapsed_because,
-    timeline.valid_from as state_since,
-    rhythm.last_purchase_date,
-    {{ dbt.datediff("rhythm.last_purchase_date", as_of(), "day") }} as days_since_last_purchase,
-    rhythm.n_purchases,
-    {{ days_after('rhythm.last_purchase_date', 'cast(round(rhythm.expected_days) as integer)') }}
-        as expected_next_purchase_date,
-    {{ days_after('rhythm.last_purchase_date', 'cast(round(rhythm.early_days) as integer)') }}
-        as expected_next_purchase_from,
-    {{ days_after('rhythm.last_purchase_date', 'cast(round(rhythm.late_days) as integer)') }}
-        as expected_next_purchase_until,
-    rhythm.expected_days as expected_gap_days,
-    rhythm.lapse_after_days
-from {{ ref('int_customers__timeline') }} as timeline
-inner join {{ ref('int_customers__rhythm') }} as rhythm
-    on timeline.customer_key = rhythm.customer_key
-where
-    timeline.valid_from <= {{ as_of() }}
-    and (timeline.valid_until is null or {{ as_of() }} < timeline.valid_until)
+    standing.customer_key,
+    dated.as_of,
+    standing.state,
+    standing.is_lapsed,
+    standing.not_lapsed_because,
+    standing.state_since,
+    standing.last_purchase_date,
+    {{ dbt.datediff("standing.last_purchase_date", "dated.as_of", "day") }}
+        as days_since_last_purchase,
+    standing.n_purchases,
+    standing.expected_next_purchase_date,
+    standing.expected_next_purchase_from,
+    standing.expected_next_purchase_until,
+    standing.expected_gap_days,
+    standing.lapse_after_days
+from {{ ref('int_customers__standing') }} as standing
+cross join {{ ref('int_states__dated') }} as dated

@@ -1,8 +1,10 @@
 -- All customers minus those who bought in the last 180 days. Who never bought is not on it.
+{{ config(materialized='view') }}
+
 select
     customer_key,
-    {{ as_of() }} as as_of,
+    as_of,
     last_purchase_date,
-    {{ dbt.datediff("last_purchase_date", as_of(), "day") }} as days_since_last_purchase
-from {{ ref('dim_customers') }}
-where {{ dbt.datediff("last_purchase_date", as_of(), "day") }} > {{ var('inactive_days') }}
+    days_since_last_purchase
+from {{ ref('fct_customer_states') }}
+where days_since_last_purchase > {{ var('inactive_days') }}

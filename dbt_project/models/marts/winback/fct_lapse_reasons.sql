@@ -1,6 +1,8 @@
 -- Why those who are lost now left. What may have driven them away is made good or told to them
 -- first: `priority` 3 where we fixed our own fault since, 2 where something else of theirs is
 -- fixed, 1 for a fault of ours that stands.
+{{ config(**rebuilt_for('int_customers__reasoned')) }}
+
 select
     reasons.customer_key,
     reasons.reason,
@@ -18,9 +20,9 @@ select
     case when described.is_own_fault then 1 else 0 end
     + case when fixed.fixed_on is not null then 2 else 0 end as priority,
     losses.lost_on
-from {{ ref('fct_customer_states') }} as states
+from {{ ref('int_customers__standing') }} as standing
 inner join {{ ref('int_losses__dated') }} as losses
-    on states.customer_key = losses.customer_key and losses.returned_on is null
+    on standing.customer_key = losses.customer_key and losses.returned_on is null
 inner join {{ ref('int_reasons__weighed') }} as reasons
     on
         losses.customer_key = reasons.customer_key
@@ -31,4 +33,6 @@ left join {{ ref('int_reasons__fixed') }} as fixed
         reasons.customer_key = fixed.customer_key
         and reasons.lost_on = fixed.lost_on
         and reasons.reason = fixed.reason
-where states.is_lapsed or states.state = 'angry'
+where
+    {{ is_of('int_customers__reasoned', 'standing.customer_key') }}
+    and (standing.is_lapsed or standing.state = 'angry')

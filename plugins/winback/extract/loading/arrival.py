@@ -16,8 +16,8 @@ from adbc_driver_postgresql import dbapi
 from psycopg import sql
 
 from winback.errors import SourceError
+from winback.extract.loading import erased_rows, raw_tables
 from winback.extract.loading import load_statements as statements
-from winback.extract.loading import raw_tables
 from winback.extract.loading.load_records import Arrived, Batch, run
 from winback.extract.mapping.cursor import CursorValue
 from winback.extract.mapping.dataset import FeedMapping
@@ -97,10 +97,16 @@ def _at_once(
         run(cursor, *raw_tables.create_indexes(feed), statements.forget_snapshot(feed))
         run(cursor, sql.SQL("set role winback_loader"))
         _ingest(cursor, rows, rows.rejected(), "rejected", temporary=True)
+    n_erased = erased_rows.leave_out(cursor, feed, sql.Identifier("raw", feed.name))
     count = sql.SQL("select count(*) from {}").format(sql.Identifier("raw", feed.name))
     [(n_passed,)] = run(cursor, count)
     return _arrived(
-        rows, n_received=rows.n_received, n_passed=n_passed, n_new=n_passed, is_first=True
+        rows,
+        n_received=rows.n_received - n_erased,
+        n_passed=n_passed,
+        n_new=n_passed,
+        n_erased=n_erased,
+        is_first=True,
     )
 
 
@@ -119,7 +125,9 @@ def _by_key(
         _ingest(cursor, rows, passed, "incoming", temporary=True)
         _refuse_no_rows(rows, mapping)
         _ingest(cursor, rows, rows.rejected(), "rejected", temporary=True)
-    n_received = rows.n_received
+    # before they come near `raw` and `pii`
+    n_erased = erased_rows.leave_out(cursor, feed, sql.Identifier("incoming"))
+    n_received = rows.n_received - n_erased
     if mapping.derive_from:
         n_received -= run(cursor, statements.keep_earliest_of_each_key(feed))[0][0]
     else:
@@ -134,7 +142,12 @@ def _by_key(
     if mapping.deleted_rows == "mark":
         n_deleted = _mark_deleted(cursor, mapping, batch, n_passed)
     return _arrived(
-        rows, n_received=n_received, n_passed=n_passed, n_new=n_new, n_deleted=n_deleted
+        rows,
+        n_received=n_received,
+        n_passed=n_passed,
+        n_new=n_new,
+        n_erased=n_erased,
+        n_deleted=n_deleted,
     )
 
 
@@ -198,6 +211,7 @@ def _arrived(
     n_received: int,
     n_passed: int,
     n_new: int,
+    n_erased: int,
     n_deleted: int = 0,
     is_first: bool = False,
 ) -> Arrived:
@@ -207,6 +221,7 @@ def _arrived(
         n_new=n_new,
         is_first=is_first,
         n_deleted=n_deleted,
+        n_erased=n_erased,
         newest_event_at=rows.newest_event_at,
         cursor_until=rows.cursor_until,
         is_whole=rows.is_whole,

@@ -70,6 +70,7 @@ class Arrived:
         n_new: Those among them whose key was not there before.
         is_first: Whether there were no rows before.
         n_deleted: Rows of earlier loads that the source no longer has.
+        n_erased: Rows of erased people, left out and counted nowhere else.
         newest_event_at: The newest event among the rows that were loaded.
         cursor_until: The largest value of the cursor.
         is_whole: Whether the whole source was read.
@@ -80,6 +81,7 @@ class Arrived:
     n_new: int
     is_first: bool
     n_deleted: int
+    n_erased: int
     newest_event_at: datetime | None
     cursor_until: CursorValue | None
     is_whole: bool
@@ -127,10 +129,10 @@ def write(
     run_row = sql.SQL(
         "insert into ops.extract_run (snapshot_id, feed, source, n_received, n_passed,"
         " n_quarantined, newest_event_at, started_at, finished_at, is_whole, cursor_until,"
-        " n_deleted, mapping_fingerprint)"
+        " n_deleted, mapping_fingerprint, n_erased)"
         # now() is when the transaction began
         " select {}, {}, {}, {}, {}, count(*), {}::timestamptz, {}::timestamptz,"
-        " clock_timestamp(), {}, {}, {}, {} from rejected"
+        " clock_timestamp(), {}, {}, {}, {}, {} from rejected"
         " returning n_passed, n_quarantined"
     ).format(
         batch.snapshot_id,
@@ -144,6 +146,7 @@ def write(
         _text(reached),
         arrived.n_deleted,
         _fingerprint(mapping),
+        arrived.n_erased,
     )
     [(n_passed, n_quarantined)] = run(cursor, run_row)
     run(cursor, _status(mapping, arrived))

@@ -13,7 +13,6 @@ from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -122,47 +121,25 @@ def _refuse_half_written(file: SourceFile, last_bytes: bytes) -> None:
         )
 
 
-class _Ending(io.RawIOBase):
-    """A stream that remembers how it ended: a packed file can not be looked at from its end."""
-
-    def __init__(self, stream: pa.NativeFile) -> None:
-        self._stream = stream
-        self._lock = Lock()
-        self._is_over = False
-        self.last_bytes = b""
-
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        with self._lock:
-            if self._is_over:
-                return b""
-            block: bytes = self._stream.read(size if size >= 0 else None)
-            if block:
-                self.last_bytes = (self.last_bytes + block[-4:])[-4:]
-            return block
-
-    def end(self) -> None:
-        """Waits for whoever still reads: Arrow's thread may outlive the reader of a bad file, and
-        Python ends badly while a thread calls it.
-        """
-        with self._lock:
-            self._is_over = True
-
-
 @contextmanager
-def _content(file: SourceFile, mapping: FeedMapping) -> Iterator[io.RawIOBase | pa.NativeFile]:
+def _content(file: SourceFile, mapping: FeedMapping) -> Iterator[pa.NativeFile]:
     with file.stream() as stream:
-        if not file.is_compressed or mapping.final_newline == "optional":
-            yield stream
-            return
-        content = _Ending(stream)
-        try:
-            yield content
-        finally:
-            content.end()
-        _refuse_half_written(file, content.last_bytes)
+        yield stream
+    if file.is_compressed and mapping.final_newline != "optional":
+        _refuse_half_written(file, _last_bytes(file))
+
+
+def _last_bytes(file: SourceFile) -> bytes:
+    """A packed file can not be looked at from its end, so it is unpacked once more.
+
+    Remembering them while it is read takes an object of Python's, which Arrow's threads still ask
+    when the reader of a bad file is gone; a process that ends at that moment is aborted.
+    """
+    last = b""
+    with file.stream() as stream:
+        while block := stream.read(1 << 20):
+            last = (last + block[-4:])[-4:]
+    return last
 
 
 def _decoded(content: Any, mapping: FeedMapping) -> io.TextIOWrapper:

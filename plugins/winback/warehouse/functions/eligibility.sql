@@ -128,8 +128,9 @@ facts as materialized (
                     and o.ordered_at < customer.address_from_sale_at + interval '1 day'
             ) as is_existing_customer,
         (
-            -- The first of them, an index each: an OR and the order of the key read the whole table.
-            select (array_agg(s.suppression_id order by s.suppression_id))[1]
+            -- The first of them, an index each: an OR reads the whole table, and so does the least of
+            -- a bare key, which the planner looks for along the key.
+            select min(s.suppression_id + 0)
             from (
                 select by_address.* from ops.suppression as by_address
                 where by_address.address_hash = any(customer.address_hashes)
@@ -160,20 +161,17 @@ facts as materialized (
                 and other.arm = 'holdout'
                 and other.as_of + other.window_days >= eligibility.as_of
         ) as holdout_assignment_id,
-        (
-            select min(sent.message_id::text) from ops.outreach as sent
-            where sent.campaign_id <> for_campaign
+        least(sent.other_message_id, (
+            select min(o.message_id::text)
+            from ops.outreach as o
+            where o.address_hash = any(customer.address_hashes)
+                and o.campaign_id <> for_campaign
                 and (
-                    sent.customer_key = any(customer.members)
-                    or sent.address_hash = any(customer.address_hashes)
+                    o.state not in ('cancelled', 'rejected', 'abandoned')
+                    or o.accepted_at is not null
                 )
-                and (
-                    sent.state not in ('cancelled', 'rejected', 'abandoned')
-                    -- given up too early: it was taken after all
-                    or sent.accepted_at is not null
-                )
-                and sent.as_of + contact_pause_days > eligibility.as_of
-        ) as other_message_id
+                and o.as_of + contact_pause_days > eligibility.as_of
+        )) as other_message_id
     from customer
     left join lateral (
         -- A withdrawal of the same instant wins over a grant, and a consent for an address that they
@@ -212,13 +210,27 @@ facts as materialized (
     ) as consent on true
     cross join lateral (
         select
-            max(o.as_of) filter (where o.accepted_at is not null) as last_used_on,
             max(o.as_of) filter (
-                where o.state not in ('planned', 'claimed', 'cancelled', 'rejected', 'abandoned')
+                where o.channel = for_channel and o.accepted_at is not null
+            ) as last_used_on,
+            max(o.as_of) filter (
+                where o.channel = for_channel and (
+                    o.state not in ('planned', 'claimed', 'cancelled', 'rejected', 'abandoned')
                     or o.accepted_at is not null
-            ) as last_sent_on
+                )
+            ) as last_sent_on,
+            -- by whichever channel
+            min(o.message_id::text) filter (
+                where o.campaign_id <> for_campaign
+                    and (
+                        o.state not in ('cancelled', 'rejected', 'abandoned')
+                        -- given up too early: it was taken after all
+                        or o.accepted_at is not null
+                    )
+                    and o.as_of + contact_pause_days > eligibility.as_of
+            ) as other_message_id
         from ops.outreach as o
-        where o.customer_key = any(customer.members) and o.channel = for_channel
+        where o.customer_key = any(customer.members)
     ) as sent
     cross join lateral (
         select

@@ -1,0 +1,25 @@
+-- Orders that are not as they were at the last build: themselves, or whose they are. The orders of
+-- whoever turned out to be, or not to be, another customer count among them. With whose they are or
+-- were, so that an erasure finds them.
+{{ config(**whom_it_concerns()) }}
+
+with reassigned as (
+    {% for column in ['customer_key', 'winner_key'] %}
+        select {{ column }} as customer_key
+        from {{ source('ops', 'customer_merge') }}
+        where {{ is_merged_since() }}
+        {% if not loop.last %}union{% endif %}
+    {% endfor %}
+)
+
+select
+    order_id,
+    customer_key
+from {{ ref('stg_orders__changed') }}
+union
+select
+    order_id,
+    customer_key
+from {{ ref('stg_orders') }}
+where customer_key in (select reassigned.customer_key from reassigned)
+{{ and_of_failed_builds(['order_id', 'customer_key']) }}

@@ -1,0 +1,107 @@
+"""The check while a message waits at the provider: may its recipient still be written to?
+
+Asks the same SQL function as the planning and as `last_check.py`, about what became known since the
+request left, and whether a rule says by now that somebody is not wanted. Not whether they cost more
+than they return by now: a whole batch would be sent anew over a cent. Pure reading. What follows is
+decided in `taking_back.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+from uuid import UUID
+
+import psycopg
+
+from winback.outreach.scheduled_batches import WAITING, Batch
+from winback.settings import Settings
+
+_CHECK = """
+with waiting as (
+    select
+        o.message_id, o.batch_id, o.customer_key, o.address_hash,
+        o.resend_of is null and not o.is_lapse_open as is_lapse_over,
+        -- as in last_check.py: any purchase after the day that names the lapse ends it
+        (a.occasion_date + 1)::timestamp at time zone %(zone)s - interval '1 microsecond'
+            as silent_until,
+        row_number() over (order by o.message_id) as asked_at
+    from ops.outreach as o
+    left join ops.assignment as a
+        on a.campaign_id = o.campaign_id and a.lapse_id = o.lapse_id and a.arm = 'treated'
+    where o.batch_id = any(%(batches)s) and o.state = any(%(states)s)
+),
+
+-- the marts of a build that failed its gate take nothing back
+fit as (
+    select newest.as_of from ops.newest_snapshot as newest
+    inner join ops.gate_verdict using (snapshot_id)
+    where gate = 'marts' and is_fit
+),
+
+judged as (
+    select
+        waiting.batch_id,
+        waiting.message_id,
+        -- the message that waits is itself the one that was sent so recently
+        array_remove(verdict.reasons, 'contacted_too_recently') || array_remove(array[
+            case when waiting.is_lapse_over then 'lapse_over' end,
+            case when verdict.address_hash is distinct from waiting.address_hash
+                then 'address_changed' end,
+            case when cardinality(verdict.reasons) = 0 and (
+                verdict.evidence ->> 'since' is null
+                or verdict.evidence ->> 'ground' not in ('consent', 'existing_customer')
+            ) then 'consent_missing' end,
+            case when exists (
+                select 1 from marts.fct_customer_rules as rules
+                inner join fit on rules.as_of = fit.as_of
+                where rules.customer_key = coalesce(known_as.person_key, waiting.customer_key)
+                    and rules.kind = 'do_not_want'
+            ) then 'not_wanted' end
+        ], null) as reasons
+    from waiting
+    left join ops.person as known_as on known_as.customer_key = waiting.customer_key
+    inner join ops.eligibility(
+        (select array_agg(customer_key order by asked_at) from waiting),
+        (select array_agg(silent_until order by asked_at) from waiting),
+        %(campaign)s, 'email', %(as_of)s, statement_timestamp(), %(months)s, %(pause)s
+    ) as verdict using (asked_at)
+)
+
+select batch_id, message_id, array_to_string(reasons, ', ') from judged
+where cardinality(reasons) > 0
+"""
+# so many messages are judged by one statement
+_BATCHES_AT_ONCE = 20
+
+
+def check(
+    connection: psycopg.Connection, batches: Sequence[Batch], config: Settings
+) -> dict[str, dict[UUID, str]]:
+    """Who in these batches must not be written to any more, and why.
+
+    Args:
+        connection: As the sender.
+        batches: Batches that wait.
+        config: Settings.
+
+    Returns:
+        By batch, the reasons by message; a batch in which nothing changed is not in it.
+    """
+    found: dict[str, dict[UUID, str]] = {}
+    ordered = sorted(batches, key=lambda each: (each.campaign_id, each.as_of))
+    for (campaign, as_of), group in groupby(ordered, lambda each: (each.campaign_id, each.as_of)):
+        ids = [each.batch_id for each in group]
+        for start in range(0, len(ids), _BATCHES_AT_ONCE):
+            values = {
+                "batches": ids[start : start + _BATCHES_AT_ONCE],
+                "states": list(WAITING),
+                "campaign": campaign,
+                "as_of": as_of,
+                "zone": config.business_timezone,
+                "months": config.consent_unused_months,
+                "pause": config.contact_pause_days,
+            }
+            for batch_id, message_id, reasons in connection.execute(_CHECK, values):
+                found.setdefault(batch_id, {})[message_id] = reasons
+    return found

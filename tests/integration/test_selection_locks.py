@@ -1,0 +1,79 @@
+"""The selection waits for the step record and for workers, and no deadlock ends it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.conftest import Warehouse, WarehouseFactory
+from winback.select import selection
+from winback.warehouse.connection import connect
+
+N = 500
+
+
+@pytest.fixture(scope="module")
+def warehouse(warehouse_factory: WarehouseFactory) -> Iterator[Warehouse]:
+    with warehouse_factory("locks") as warehouse:
+        yield warehouse
+
+
+def test_older_lapses_are_closed_beside_a_transaction_that_locks_the_same_messages(
+    warehouse: Warehouse,
+) -> None:
+    warehouse.execute("insert into ops.campaign (campaign_id, definition) values ('c', '{}')")
+    warehouse.execute(
+        "insert into ops.snapshot (as_of, purpose, dataset) values ('2024-01-01', 'live', 'x')"
+    )
+    warehouse.execute(
+        # they lie in the table the other way round than they are locked
+        "insert into ops.outreach (message_id, campaign_id, lapse_id, step, channel, customer_key,"
+        " address_hash, snapshot_id, as_of, template)"
+        " select lpad(to_hex(n), 32, '0')::uuid, 'c', 'old' || n, 1, 'email', 'k' || n, 'a' || n,"
+        "  1, '2024-01-01', 't' from generate_series(%s, 1, -1) as n",
+        (N,),
+    )
+    ids = [each for (each,) in warehouse.execute("select message_id from ops.outreach order by 1")]
+    lock = "select 1 from ops.outreach where message_id = %s for no key update"
+    failures: list[psycopg.Error] = []
+
+    def close_older_lapses() -> None:
+        try:
+            with connect("sender") as connection:
+                connection.execute(
+                    "create temporary table judged on commit drop as"
+                    " select 'k' || n as customer_key, 'new' || n as lapse_id,"
+                    "  date '2024-02-01' as occasion_date from generate_series(%s, 1, -1) as n",
+                    (N,),
+                )
+                connection.execute("analyze judged")
+                connection.execute(selection._CLOSE_OLDER_LAPSES, {"campaign": "c"})
+        except psycopg.Error as error:
+            failures.append(error)
+
+    selecting = threading.Thread(target=close_older_lapses)
+    with connect("sender") as other:
+        other.execute(lock, (ids[0],))
+        selecting.start()
+        wait_until_somebody_waits(warehouse)
+        # as the step record does, which locks one message after the other
+        for message_id in ids[1:]:
+            other.execute(lock, (message_id,))
+    selecting.join(30)
+    assert not selecting.is_alive()
+    assert failures == []
+    assert warehouse.execute("select count(*) from ops.outreach where is_lapse_open") == [(0,)]
+
+
+def wait_until_somebody_waits(warehouse: Warehouse) -> None:
+    deadline = time.monotonic() + 30
+    while warehouse.execute(
+        "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+        " and datname = current_database()"
+    ) == [(0,)]:
+        assert time.monotonic() < deadline, "nobody waits for a lock"
+        time.sleep(0.02)
