@@ -3,23 +3,64 @@
     its own ways: only then may columns differ, as the fingerprint of the project tells
     (plugins/winback/mart_builds.py). -#}
 
-{#- Rows go straight into the table instead of through a temporary one. -#}
+{#- Rows go straight into the table instead of through a temporary one. Of those whom the run
+    concerns only the rows that are not as they were are taken out and put in: nine of ten are. -#}
 {% materialization incremental, adapter='postgres' -%}
     {%- if not is_incremental() -%}
         {{ return(dbt.materialization_incremental_default()) }}
     {%- endif -%}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
-    {%- set columns = adapter.get_column_schema_from_query(get_empty_subquery_sql(sql)) %}
+    {%- set columns = adapter.get_column_schema_from_query(get_empty_subquery_sql(sql))
+        | map(attribute='quoted') | list %}
     {% call statement('main') -%}
-        insert into {{ this }} ({{ columns | map(attribute='quoted') | join(', ') }})
-        {{ sql }}
+        {%- if config.get('unique_key') -%}
+            {{ exchange_differing(sql, columns, config.get('unique_key'), config.get('meta')) }}
+        {%- else -%}
+            insert into {{ this }} ({{ columns | join(', ') }})
+            {{ sql }}
+        {%- endif -%}
     {%- endcall %}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {% do adapter.commit() %}
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [this.incorporate(type='table')]}) }}
 {%- endmaterialization %}
+
+{#- One statement sees one state of the table: what it held, and what the model makes of it now. -#}
+{% macro exchange_differing(sql, columns, key, concerned) -%}
+    {%- set by = concerned['rebuilt_by'] -%}
+    {%- set matches = [] -%}
+    {%- for column in key -%}
+        {%- do matches.append('kept.' ~ column ~ ' = made.' ~ column) -%}
+    {%- endfor -%}
+    with kept as (
+        select ctid as place, *
+        from {{ this }}
+        where {{ is_of(concerned['rebuilt_for'], by, by) }}
+    ),
+
+    made as (
+        {{ sql }}
+    ),
+
+    differing as materialized (
+        select kept.place, made.{{ columns | join(', made.') }}
+        from kept
+        full join made on {{ matches | join(' and ') }}
+        where
+            (kept.{{ columns | join(', kept.') }})
+            is distinct from (made.{{ columns | join(', made.') }})
+    ),
+
+    taken_out as (
+        delete from {{ this }}
+        where ctid = any(array(select place from differing where place is not null))
+    )
+
+    insert into {{ this }} ({{ columns | join(', ') }})
+    select {{ columns | join(', ') }} from differing where {{ key[0] }} is not null
+{%- endmacro %}
 
 {#- A view is replaced where it stands, and so are never missing: neither it nor those over it. -#}
 {% materialization view, adapter='postgres' -%}

@@ -12,9 +12,10 @@
     {{ return(orders_of_customers()[score] + ['customer_key']) }}
 {%- endmacro %}
 
-{#- A score of 1 to 5: one more for each bound behind which the customer comes. -#}
+{#- A score of 1 to 5: one more for each bound behind which the customer comes; none for who never
+    bought. -#}
 {% macro quintile_of(score, customer, bounds) -%}
-    {%- set steps = ['1'] -%}
+    {%- set steps = ['case when ' ~ customer ~ '.n_purchases > 0 then 1 end'] -%}
     {%- for nth in range(1, 5) -%}
         {%- set lines = [] -%}
         {%- for column in columns_of_bound(score) -%}

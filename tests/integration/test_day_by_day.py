@@ -22,7 +22,7 @@ ANEW = "_anew"
 # who is concerned by a run, not what holds of a date
 OF_A_RUN = {
     "stg_orders__changed", "stg_customers__changed", "int_customers__touched",
-    "int_customers__restated", "int_customers__moved", "int_customers__rescored",
+    "int_customers__restated", "int_customers__moved", "int_customers__resummed",
     "int_customers__reasoned", "int_orders__touched",
 }  # fmt: skip
 

@@ -57,4 +57,5 @@ select
 from facts
 where
     amount is not null
-    and fact in (select rules.fact from {{ source('ops', 'customer_rule') }} as rules)
+    -- as an array it is known before a table is read
+    and fact = any(array(select rules.fact from {{ source('ops', 'customer_rule') }} as rules))

@@ -1,29 +1,30 @@
 -- The one place that says in which order the states are tried; the first that fits counts. Holds
 -- the future too, as it will be when nothing happens. Contracts make a state only until the first
 -- purchase: from then on the purchases do, and a contract only by its cancellation.
-{{ config(**rebuilt_for('int_customers__restated')) }}
+{{ config(**rebuilt_for('int_customers__restated', key=['customer_key', 'valid_from'])) }}
 
 {% set signals = [
     'buyer', 'cancelled', 'troubled', 'returned', 'past_usual_gap', 'silent', 'long_silent',
     'absent', 'moved', 'household', 'seasonal', 'yearly', 'stocked_up',
     'contracted', 'contract_over', 'contract_long_over',
 ] %}
-with moves as (
-    select
-        customer_key,
-        signal,
-        from_date as on_date,
-        1 as step
-    from {{ ref('int_customers__signalled') }}
-    where {{ is_of('int_customers__restated') }}
+with ends as (
+    select 1 as step
     union all
+    select -1 as step
+),
+
+moves as (
     select
-        customer_key,
-        signal,
-        until_date as on_date,
-        -1 as step
-    from {{ ref('int_customers__signalled') }}
-    where until_date is not null and {{ is_of('int_customers__restated') }}
+        signalled.customer_key,
+        signalled.signal,
+        ends.step,
+        case when ends.step = 1 then signalled.from_date else signalled.until_date end as on_date
+    from {{ ref('int_customers__signalled') }} as signalled
+    cross join ends
+    where
+        (ends.step = 1 or signalled.until_date is not null)
+        and {{ is_of('int_customers__restated', 'signalled.customer_key') }}
 ),
 
 -- all moves of a date count together, so each of its rows says the same and the last one stays

@@ -32,5 +32,12 @@ with spans as (
     from {{ ref('int_contracts__spanned') }}
 )
 
-select * from spans
+-- of several with the same beginning the longest
+select
+    customer_key,
+    signal,
+    from_date,
+    case when count(until_date) = count(*) then max(until_date) end as until_date
+from spans
 where until_date is null or from_date < until_date
+group by customer_key, signal, from_date

@@ -1,7 +1,7 @@
 -- Who was lost when, and when they were back; whoever is angry now counts as being lost. What a
 -- loss costs is what the customer paid in the year up to the last purchase; who left a contract
 -- without ever buying has none.
-{{ config(**rebuilt_for('int_customers__moved')) }}
+{{ config(**rebuilt_for('int_customers__moved', key=['customer_key', 'lost_on'])) }}
 
 with changes as (
     select

@@ -1,7 +1,7 @@
 -- Purchases after which the calendar tells when the next one is due: whoever buys in the same weeks
 -- of each year is not gone before those weeks have passed again, and is gone then. Each purchase is
 -- judged by those before it alone.
-{{ config(**rebuilt_for('int_customers__touched')) }}
+{{ config(**rebuilt_for('int_customers__touched', key=['customer_key', 'purchase_date'])) }}
 
 with judged as (
     select

@@ -1,6 +1,6 @@
 -- What a customer's gaps said about the next one at the time of each purchase; nothing here knows
 -- what came later but `next_purchase_date`. Model and levels: plugins/winback/model/rhythm.py.
-{{ config(**rebuilt_for('int_customers__touched')) }}
+{{ config(**rebuilt_for('int_customers__touched', key=['customer_key', 'purchase_date'])) }}
 {% set by_day = 'partition by customer_key order by purchase_date' %}
 {% set previous = 'lag(purchase_date) over (' ~ by_day ~ ')' %}
 {% set year = "range between interval '364' day preceding and current row" %}

@@ -1,4 +1,4 @@
--- With whom each of the lower four fifths ends, in each of the three orders of all customers:
+-- With whom each of the lower four fifths ends, in each of the three orders of all who ever bought:
 -- whoever comes behind that customer has a higher score. Where the count does not divide, the lower
 -- fifths are the larger ones.
 {{ config(post_hook="analyze {{ this }}") }}
@@ -7,7 +7,9 @@
     'last_purchase_date': 'date', 'n_purchases': 'bigint', 'turnover_cents': 'bigint',
 } %}
 with counted as (
-    select count(*) as n_customers from {{ ref('int_customers__netted') }}
+    select count(*) as n_customers
+    from {{ ref('int_customers__unscored') }}
+    where n_purchases > 0
 ),
 
 bounds as (
@@ -27,7 +29,8 @@ bounds as (
             {{ columns | join(', ') }},
             customer_key,
             row_number() over (order by {{ columns | join(', ') }}, customer_key) as place
-        from {{ ref('int_customers__netted') }}
+        from {{ ref('int_customers__unscored') }}
+        where n_purchases > 0
     ){{ ',' if not loop.last }}
 {% endfor %}
 

@@ -1,10 +1,8 @@
--- What was paid back to a person, by day. Not joined to orders: a return may name none, and counts
--- on the day on which it was accepted.
+-- Kept so that the next build sees which of these are new, changed or gone. Read after
+-- int_customers__resummed compared them.
+-- depends_on: {{ ref('int_customers__resummed') }}
 select
-    coalesce(merged.person_key, sent_back.customer_key) as customer_key,
-    sent_back.returned_on,
-    cast(sum(sent_back.amount_cents) as bigint) as amount_cents
-from {{ ref('stg_returns') }} as sent_back
-left join {{ ref('int_customers__merged') }} as merged
-    on sent_back.customer_key = merged.customer_key
-group by coalesce(merged.person_key, sent_back.customer_key), sent_back.returned_on
+    customer_key,
+    returned_on,
+    amount_cents
+from {{ ref('int_returns__dated') }}

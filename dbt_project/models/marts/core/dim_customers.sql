@@ -1,37 +1,31 @@
--- Who bought before registering (a guest, an import) is a customer from the first purchase on.
-{{ config(**rebuilt_for('int_customers__rescored')) }}
-
-with known as (
-    select * from {{ ref('int_customers__known') }}
-    where {{ is_of('int_customers__rescored') }}
-),
-
-rhythm as (
-    select * from {{ ref('int_customers__rhythm') }}
-    where {{ is_of('int_customers__rescored') }}
-),
-
-rfm as (
-    select * from {{ ref('int_customers__rfm') }}
-    where {{ is_of('int_customers__rescored') }}
-)
+-- The segment looks at what a customer did while active, so it is the one they had before they
+-- lapsed.
+{{ config(materialized='view') }}
 
 select
-    coalesce(known.customer_key, rhythm.customer_key) as customer_key,
-    known.locale,
-    known.country,
-    least(known.registered_on, rhythm.first_purchase_date) as registered_on,
-    rhythm.first_purchase_date,
-    rhythm.last_purchase_date,
-    cast(coalesce(known.n_records, 1) as bigint) as n_records,
-    coalesce(rfm.n_orders, 0) as n_orders,
-    coalesce(rhythm.n_purchases, 0) as n_purchases,
-    coalesce(rfm.turnover_cents, 0) as turnover_cents,
-    rfm.recency_score,
-    rfm.frequency_score,
-    rfm.monetary_score,
-    rfm.value_tier,
-    rfm.segment_before
-from known
-full outer join rhythm on known.customer_key = rhythm.customer_key
-left join rfm on rhythm.customer_key = rfm.customer_key
+    customer_key,
+    locale,
+    country,
+    registered_on,
+    first_purchase_date,
+    last_purchase_date,
+    n_records,
+    n_orders,
+    n_purchases,
+    turnover_cents,
+    recency_score,
+    frequency_score,
+    monetary_score,
+    case
+        when monetary_score = 5 then 'high'
+        when monetary_score >= 3 then 'medium'
+        when monetary_score >= 1 then 'low'
+    end as value_tier,
+    case
+        when n_purchases = 0 then null
+        when n_purchases = 1 then 'one_time_buyer'
+        when frequency_score = 5 and monetary_score = 5 then 'champion'
+        when frequency_score >= 4 then 'loyal'
+        else 'occasional'
+    end as segment_before
+from {{ ref('int_customers__scored') }}

@@ -1,4 +1,4 @@
-{{ config(**rebuilt_for('int_orders__touched', by='order_id')) }}
+{{ config(**rebuilt_for('int_orders__touched', by='order_id', key=['order_id'])) }}
 
 select
     orders.order_id,

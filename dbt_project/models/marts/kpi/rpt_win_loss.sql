@@ -1,17 +1,41 @@
 -- Who was lost and who came back, month by month, by the main reason. What a loss costs is what
 -- the customer paid in the year up to the last purchase, net of returns; who comes back brings the
 -- same back.
-with losses as (
+with categories as (
     select
         losses.customer_key,
         losses.lost_on,
-        losses.returned_on,
-        losses.last_purchase_date,
-        losses.turnover_cents,
+        products.category,
+        row_number() over (
+            partition by losses.customer_key, losses.lost_on
+            order by count(*) desc, sum(bought.quantity) desc, products.category
+        ) as nth
+    from {{ ref('int_losses__netted') }} as losses
+    inner join {{ ref('int_products__bought') }} as bought
+        on
+            losses.customer_key = bought.customer_key
+            and losses.last_purchase_date >= bought.purchase_date
+    inner join {{ ref('stg_products') }} as products on bought.product_id = products.product_id
+    where losses.is_lapsed and products.category is not null
+    group by losses.customer_key, losses.lost_on, products.category
+),
+
+kinds as (
+    select true as is_loss
+    union all
+    select false as is_loss
+),
+
+losses as (
+    select
         described.reason,
         described.is_own_fault,
+        losses.turnover_cents,
+        losses.lost_on,
+        losses.returned_on,
         -- who had a contract and never bought
-        coalesce(customers.value_tier, 'low') as value_tier
+        coalesce(customers.value_tier, 'low') as value_tier,
+        coalesce(categories.category, 'not known') as category
     from {{ ref('int_losses__netted') }} as losses
     left join {{ ref('int_reasons__ranked') }} as reasons
         on
@@ -22,47 +46,28 @@ with losses as (
         on coalesce(reasons.reason, 'unknown') = described.reason
     inner join {{ ref('dim_customers') }} as customers
         on losses.customer_key = customers.customer_key
+    left join categories
+        on
+            losses.customer_key = categories.customer_key
+            and losses.lost_on = categories.lost_on
+            and categories.nth = 1
     where losses.is_lapsed
 ),
 
-categories as (
-    select
-        losses.customer_key,
-        losses.lost_on,
-        products.category,
-        row_number() over (
-            partition by losses.customer_key, losses.lost_on
-            order by count(*) desc, sum(bought.quantity) desc, products.category
-        ) as nth
-    from losses
-    inner join {{ ref('int_products__bought') }} as bought
-        on
-            losses.customer_key = bought.customer_key
-            and losses.last_purchase_date >= bought.purchase_date
-    inner join {{ ref('stg_products') }} as products on bought.product_id = products.product_id
-    where products.category is not null
-    group by losses.customer_key, losses.lost_on, products.category
-),
-
 events as (
-    {% for is_loss, on_date in [(true, 'lost_on'), (false, 'returned_on')] %}
-        select
-            losses.reason,
-            losses.is_own_fault,
-            losses.value_tier,
-            {{ is_loss }} as is_loss,
-            losses.turnover_cents,
-            coalesce(categories.category, 'not known') as category,
-            cast({{ dbt.date_trunc('month', 'losses.' ~ on_date) }} as date) as month  -- noqa: RF04
-        from losses
-        left join categories
-            on
-                losses.customer_key = categories.customer_key
-                and losses.lost_on = categories.lost_on
-                and categories.nth = 1
-        where losses.{{ on_date }} is not null
-        {% if not loop.last %}union all{% endif %}
-    {% endfor %}
+    select
+        losses.reason,
+        losses.is_own_fault,
+        losses.value_tier,
+        losses.category,
+        losses.turnover_cents,
+        kinds.is_loss,
+        cast({{ dbt.date_trunc(
+            'month', 'case when kinds.is_loss then losses.lost_on else losses.returned_on end'
+        ) }} as date) as month  -- noqa: RF04
+    from losses
+    cross join kinds
+    where kinds.is_loss or losses.returned_on is not null
 )
 
 select

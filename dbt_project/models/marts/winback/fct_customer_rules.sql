@@ -1,12 +1,26 @@
 {{ config(indexes=[{'columns': ['customer_key']}]) }}
 
-with rules as (
+with written as (
     select
         *,
         count(*) over (partition by kind, rule) as n_conditions,
         -- counted by number, as several million may meet one condition, and few all
-        dense_rank() over (order by kind, rule) as rule_number
-    from {{ source('ops', 'customer_rule') }}
+        dense_rank() over (order by kind, rule) as rule_number,
+        customer_key is not null or exists (
+            select 1 from {{ ref('int_customers__facts') }} as facts
+            where facts.fact = customer_rule.fact
+        ) as is_known
+    from {{ source('ops', 'customer_rule') }} as customer_rule
+),
+
+-- without those that ask for what is known of nobody, since a feed is not connected
+rules as (
+    select *
+    from written
+    where not exists (
+        select 1 from written as other
+        where other.rule_number = written.rule_number and not other.is_known
+    )
 ),
 
 met as (
@@ -19,6 +33,8 @@ met as (
             rules.fact = facts.fact
             and (rules.at_least is null or rules.at_least <= facts.amount)
             and (rules.below is null or rules.below > facts.amount)
+    -- as an array it is known before a table is read
+    where facts.fact = any(array(select asked.fact from rules as asked))
     group by facts.customer_key, rules.rule_number, rules.n_conditions
     having count(*) = rules.n_conditions
 ),

@@ -1,7 +1,7 @@
 -- Why those who are lost now left. What may have driven them away is made good or told to them
 -- first: `priority` 3 where we fixed our own fault since, 2 where something else of theirs is
 -- fixed, 1 for a fault of ours that stands.
-{{ config(**rebuilt_for('int_customers__reasoned')) }}
+{{ config(**rebuilt_for('int_customers__reasoned', key=['customer_key', 'reason'])) }}
 
 select
     reasons.customer_key,
