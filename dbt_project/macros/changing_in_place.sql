@@ -4,7 +4,7 @@
     (plugins/winback/mart_builds.py). -#}
 
 {#- Rows go straight into the table instead of through a temporary one. Of those whom the run
-    concerns only the rows that are not as they were are taken out and put in: most are. -#}
+    concerns only rows that differ are taken out and put in; most do not. -#}
 {% materialization incremental, adapter='postgres' -%}
     {%- if not is_incremental() -%}
         {{ return(dbt.materialization_incremental_default()) }}
