@@ -58,7 +58,7 @@ with claimed as (
             ) then 'first_one_arrived' end
         ], null) as own_reasons,
         row_number() over (order by o.message_id) as asked_at
-    from unnest(%(ids)s::uuid[], %(fences)s::bigint[]) as own (message_id, fence)
+    from unnest(%(ids)b::uuid[], %(fences)b::bigint[]) as own (message_id, fence)
     -- one by one: by the planner's statistics nothing is claimed, and it compared all with all
     cross join lateral (
         select * from ops.outreach

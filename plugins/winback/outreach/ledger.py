@@ -23,10 +23,11 @@ MAYBE_TAKEN = ("dispatching", "unknown", "abandoned")
 # The messages of a claim that are still ours and in one of the states. Always locked in the same
 # order: the record step changes the same rows at the same time, and two transactions that lock in
 # different orders end in a deadlock.
+# Ids go in binary: as text they take four times as long.
 _OWN = """
 with own as materialized (
     select held.message_id, held.portion_day from (
-        select * from unnest(%(ids)s::uuid[], %(fences)s::bigint[]) as own (message_id, fence)
+        select * from unnest(%(ids)b::uuid[], %(fences)b::bigint[]) as own (message_id, fence)
         order by message_id
     ) as own
     -- looked up one by one: rows change their state faster than the planner's statistics, and a

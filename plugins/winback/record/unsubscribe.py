@@ -47,7 +47,7 @@ def message_of(text: str) -> UUID | None:
 def trial_id() -> UUID:
     """An id for a test mail: of a kind that no message of the ledger can have.
 
-    A random UUID has its version in the first half; here that half is zero.
+    A UUID has its version in the first half; here that half is zero.
     """
     return UUID(int=secrets.randbits(64))
 
