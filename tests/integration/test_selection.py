@@ -72,6 +72,13 @@ def test_a_repeated_selection_draws_nobody_again(warehouse: Warehouse, shop: Sma
     before = warehouse.execute("select * from ops.assignment order by assignment_id")
     planned = warehouse.execute("select * from ops.outreach order by message_id")
     assert first.n_treated > 0
+    # what is sent together lies together
+    assert [row[0] for row in planned] == [
+        message_id
+        for (message_id,) in warehouse.execute(
+            "select message_id from ops.outreach order by claim_order"
+        )
+    ]
     [again] = select(snapshot_id, AS_OF)
     _, [next_day] = up_to_select(AS_OF + timedelta(days=1))
     assert (again.n_excluded, again.n_holdout, again.n_treated, again.n_planned) == (0, 0, 0, 0)

@@ -1,4 +1,4 @@
-"""Messages that are planned together are found together: their ids grow in the order of planning."""
+"""Messages that are planned together are found together: ids grow in the order of planning."""
 
 from alembic import op
 
