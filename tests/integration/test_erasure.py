@@ -180,7 +180,7 @@ def test_what_is_not_declared_is_noticed() -> None:
     assert said("ops.snapshot", columns) is None
     assert said("ops.snapshot", [*columns, "asked_by"]) == "ops.snapshot: asked_by"
     assert said("ops.warning", ["as_of", "person"]) == "ops.warning has no column customer_key"
-    assert said("marts_asof_20260301.dim_customers", ["customer_key"]) is None
+    assert said("marts_asof_20260301.fct_orders", ["customer_key"]) is None
 
 
 def test_every_declared_table_is_there(before: Before) -> None:
@@ -199,7 +199,7 @@ def test_nothing_of_the_person_is_left_but_what_is_kept_on_purpose(before: Befor
         "raw.customers", "raw.orders", "raw.order_lines", "raw.notes", "raw.consents",
         "raw.referrals", "quarantine.rejected_row", "ops.verdict", "ops.warning", "ops.economics",
         "ops.contact_preference", "ops.gate_result", "ops.outreach", "ops.assignment",
-        "pii.webhook_inbox", "marts.dim_customers", "intermediate.int_customers__timeline",
+        "pii.webhook_inbox", "marts.fct_orders", "intermediate.int_customers__timeline",
     }  # fmt: skip
     assert holding(warehouse, before.key) == {"ops.suppression", "ops.erased_customer"}
     assert holding(warehouse, hashed) == {"ops.suppression", "pii.kept_proof"}
@@ -209,7 +209,7 @@ def test_nothing_of_the_person_is_left_but_what_is_kept_on_purpose(before: Befor
         "select count(*) from pii.webhook_inbox where body is not null and problem = 'broken'"
     ) == [(0,)]
     # the others are all there
-    assert {"raw.customers", "pii.customers", "ops.outreach", "marts.dim_customers"} <= holding(
+    assert {"raw.customers", "pii.customers", "ops.outreach", "marts.fct_orders"} <= holding(
         warehouse, customer_key("shop", OTHER), f"{OTHER}@example.com"
     )
 
@@ -361,18 +361,48 @@ def test_what_is_planned_is_cancelled_and_every_number_of_a_person_goes(
     ) == [("cancelled", planned + 1)]
 
 
+def test_where_a_fifth_of_all_ends_stays_when_that_customer_is_erased(
+    warehouse: Warehouse,
+) -> None:
+    """What the others score does not change before the next build."""
+
+    def others(key: str) -> list[tuple[object, ...]]:
+        return warehouse.execute(
+            "select customer_key, recency_score, frequency_score, monetary_score"
+            " from marts.dim_customers where customer_key <> %s order by customer_key",
+            (key,),
+        )
+
+    shop = small_shop(warehouse.data, AS_OF)
+    warehouse.configure(sources=shop.write(), dataset="shop", replay=True, max_candidates_pct=100)
+    up_to_gate(AS_OF)
+    bounds = {
+        key for (key,) in warehouse.execute(
+            "select customer_key from intermediate.int_quintiles__bounded"
+        )
+    }  # fmt: skip
+    name = next(each["id"] for each in shop.customers if customer_key("shop", each["id"]) in bounds)
+    key = customer_key("shop", name)
+    before = others(key)
+    assert len({row[1:] for row in before}) > 4
+    erase_one(name)
+    assert others(key) == before
+    assert holding(warehouse, key) == {"ops.suppression", "ops.erased_customer"}
+
+
 def test_who_is_erased_during_a_build_is_taken_out_after_it(warehouse: Warehouse) -> None:
     shop = small_shop(warehouse.data, AS_OF)
     warehouse.configure(sources=shop.write(), dataset="shop", replay=True, max_candidates_pct=100)
     up_to_gate(AS_OF)
     [(begun_at,)] = warehouse.execute("select now()")
+    table = "intermediate.int_customers__unscored"
     [(row,)] = warehouse.execute(
-        "select dim::text from marts.dim_customers as dim where customer_key = %s",
+        f"select known::text from {table} as known where customer_key = %s",
         (customer_key("shop", GONE),),
     )
     erase_one(GONE)
-    # the build had read the person before, and writes the mart now
-    warehouse.execute("insert into marts.dim_customers select (%s::marts.dim_customers).*", (row,))
+    # the build had read the person before, and writes the table now
+    warehouse.execute(f"insert into {table} select (%s::{table}).*", (row,))
     sweep_after_build(begun_at)
     assert holding(warehouse, customer_key("shop", GONE)) == {
         "ops.suppression", "ops.erased_customer",

@@ -194,8 +194,8 @@ MARTS_FAULTS = {
         r"on marts.fct_inactive_six_months: 1 \(1 of 120 rows\), expected nobody on the list",
     ),
     "candidates_pct": (
-        *copied("marts.dim_customers", "delete from marts.dim_customers"
-        " where last_purchase_date > '2025-01-01'"),
+        *copied("intermediate.int_customers__unscored", "delete from"
+        " intermediate.int_customers__unscored where last_purchase_date > '2025-01-01'"),
         r"on candidates: 100.0 % \(120 of 120 rows\), expected at most 95 %",
     ),
     "candidates_change_pct": (
