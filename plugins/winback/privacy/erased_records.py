@@ -197,7 +197,7 @@ order by 1, 2
 """
 
 
-# Where a fifth of all customers ends is told by the last of them, and what everybody scores by that.
+# Where a fifth of all customers ends is told by the last of them, and by that what everybody scores.
 # That customer's row stays until the next build, with so little of the key that it is nobody's.
 _BOUNDS = "int_quintiles__bounded"
 
