@@ -196,9 +196,8 @@ where c.relkind in ('r', 'p') and n.nspname ~ '^(staging|intermediate|marts)(_as
 order by 1, 2
 """
 
-
-# Where a fifth of all customers ends is told by the last of them, and by that what everybody scores.
-# That customer's row stays until the next build, with so little of the key that it is nobody's.
+# Where a fifth of all customers ends is told by the last of them, and so what everybody scores.
+# That row stays until the next build, with so little of the key that it is nobody's.
 _BOUNDS = "int_quintiles__bounded"
 
 
