@@ -8,11 +8,7 @@
     'absent', 'moved', 'household', 'seasonal', 'yearly', 'stocked_up',
     'contracted', 'contract_over', 'contract_long_over',
 ] %}
-with ends as (
-    select 1 as step
-    union all
-    select -1 as step
-),
+with ends as (select cast(unnest(array[1, -1]) as integer) as step),
 
 moves as (
     select

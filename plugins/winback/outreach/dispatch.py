@@ -110,8 +110,7 @@ def _send_campaign(
         for each in zip(lanes, transports, counts, strict=True)
     ]
     done: Counter[str] = Counter()
-    # Each batch makes so many values that Python looks for garbage several times, and walks through
-    # all that there is: through what stands by now it need not.
+    # a batch makes so many values that Python looks for garbage: not among what stands by now
     gc.freeze()
     with ThreadPoolExecutor(len(runs), "outreach") as threads:
         try:
@@ -205,8 +204,7 @@ class _Run:
     def _prepare(self, waiting: list[list[ledger.Claim]]) -> Request | None:
         """Checks the next claims and commits those of one shape as `dispatching`.
 
-        Claims of other shapes, each of which needs a request of its own, stay in `waiting`, apart:
-        before their request only they are checked again.
+        Claims of other shapes stay in `waiting`, apart: each needs a request and a check of its own.
         """
         name, config = self.campaign.name, self.config
         slot = next_slot(self.kept, self.transport, config, self.halved)

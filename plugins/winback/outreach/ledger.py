@@ -22,8 +22,7 @@ from winback.settings import Settings
 MAYBE_TAKEN = ("dispatching", "unknown", "abandoned")
 # The messages of a claim that are still ours and in one of the states. Always locked in the same
 # order: the record step changes the same rows at the same time, and two transactions that lock in
-# different orders end in a deadlock.
-# Ids go in binary: as text they take four times as long.
+# different orders end in a deadlock. Ids go in binary: as text they take four times as long.
 _OWN = """
 with own as materialized (
     select held.message_id, held.portion_day from (
