@@ -204,7 +204,7 @@ class _Run:
     def _prepare(self, waiting: list[list[ledger.Claim]]) -> Request | None:
         """Checks the next claims and commits those of one shape as `dispatching`.
 
-        Claims of other shapes stay in `waiting`, apart: each needs a request and a check of its own.
+        Claims of other shapes stay in `waiting`, each to be checked again before its own request.
         """
         name, config = self.campaign.name, self.config
         slot = next_slot(self.kept, self.transport, config, self.halved)
