@@ -70,6 +70,21 @@
     {%- endif -%}
 {%- endmacro %}
 
+{#- Whose rows a model tells otherwise now than the last build kept them in a table of the same
+    columns; nobody where it kept none. Compared, not tracked: what vanished, moved or is somebody
+    else's by now is seen as well. -#}
+{% macro and_whose_rows_differ(told, kept) -%}
+    {%- set former = built(kept) -%}
+    {%- if former %}
+        union
+        select coalesce(newer.customer_key, older.customer_key) as customer_key
+        from {{ told }} as newer
+        -- whole rows, in which nothing equals nothing
+        full outer join {{ former }} as older on newer = older
+        where newer.customer_key is null or older.customer_key is null
+    {%- endif -%}
+{%- endmacro %}
+
 {#- The as-of date of the last build. -#}
 {% macro built_as_of() -%}
     cast('{{ of_this_run("built_as_of") }}' as date)

@@ -361,35 +361,6 @@ def test_what_is_planned_is_cancelled_and_every_number_of_a_person_goes(
     ) == [("cancelled", planned + 1)]
 
 
-def test_where_a_fifth_of_all_ends_stays_when_that_customer_is_erased(
-    warehouse: Warehouse,
-) -> None:
-    """What the others score does not change before the next build."""
-
-    def others(key: str) -> list[tuple[object, ...]]:
-        return warehouse.execute(
-            "select customer_key, recency_score, frequency_score, monetary_score"
-            " from marts.dim_customers where customer_key <> %s order by customer_key",
-            (key,),
-        )
-
-    shop = small_shop(warehouse.data, AS_OF)
-    warehouse.configure(sources=shop.write(), dataset="shop", replay=True, max_candidates_pct=100)
-    up_to_gate(AS_OF)
-    bounds = {
-        key for (key,) in warehouse.execute(
-            "select customer_key from intermediate.int_quintiles__bounded"
-        )
-    }  # fmt: skip
-    name = next(each["id"] for each in shop.customers if customer_key("shop", each["id"]) in bounds)
-    key = customer_key("shop", name)
-    before = others(key)
-    assert len({row[1:] for row in before}) > 4
-    erase_one(name)
-    assert others(key) == before
-    assert holding(warehouse, key) == {"ops.suppression", "ops.erased_customer"}
-
-
 def test_who_is_erased_during_a_build_is_taken_out_after_it(warehouse: Warehouse) -> None:
     shop = small_shop(warehouse.data, AS_OF)
     warehouse.configure(sources=shop.write(), dataset="shop", replay=True, max_candidates_pct=100)

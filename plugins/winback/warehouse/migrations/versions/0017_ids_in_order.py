@@ -21,3 +21,8 @@ $$;
 def upgrade() -> None:
     """New messages get ids that grow."""
     op.execute(IDS)
+
+
+def downgrade() -> None:
+    """Refuses: the ledger and the suppressions are proof, and are never dropped by a program."""
+    raise NotImplementedError("restore a backup instead: ops holds proof that must not be dropped")
