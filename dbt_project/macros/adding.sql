@@ -45,7 +45,10 @@
             declare
                 share real := (
                     select count(distinct customer_key)::real / nullif(count(*), 0)
-                    from {{ this }} tablesample system (1) repeatable (1)
+                    -- three hundred pages, or all
+                    from {{ this }} tablesample system (
+                        least(100, 100 * 300 * 8192.0 / greatest(pg_table_size('{{ this }}'), 1))
+                    ) repeatable (1)
                 );
             begin
                 if share is not null then
