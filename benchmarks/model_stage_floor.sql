@@ -35,13 +35,6 @@ from raw.customers
 where registered_at < '{as_of}' and (deleted_at is null or deleted_at >= '{as_of}');
 create index on floor.int_customers__known (customer_key);
 
-create table floor.int_customers__margin as
-select customer_key, sum(amount_cents - cost_cents)::bigint as margin_cents
-from floor.int_orders__daily
-group by customer_key
-having count(cost_cents) = count(*);
-create index on floor.int_customers__margin (customer_key);
-
 create table floor.int_purchases__rhythm as
 with numbered as (
     select
@@ -152,30 +145,31 @@ select
 from floor.int_purchases__rhythm as r
 left join floor.int_purchases__calendar as c using (customer_key, purchase_date);
 
-create table floor.int_customers__compared as
-select
-    customer_key,
-    max(purchase_date) filter (where nth = 2) as second_newest_date,
-    max(purchase_date) filter (where nth = 3) as third_newest_date,
-    avg(amount_cents) filter (where nth <= 2)::numeric(24, 4) as recent_cents,
-    avg(amount_cents) filter (where nth between 3 and 8)::numeric(24, 4) as earlier_cents
-from (
-    select
-        customer_key, purchase_date, amount_cents,
-        row_number() over (partition by customer_key order by purchase_date desc) as nth
-    from floor.int_purchases__rhythm
-) as numbered
-where nth <= 8
-group by customer_key;
-create index on floor.int_customers__compared (customer_key);
-
 create table floor.int_customers__rhythm as
+with compared as (
+    select
+        customer_key,
+        max(purchase_date) filter (where nth = 2) as second_newest_date,
+        max(purchase_date) filter (where nth = 3) as third_newest_date,
+        avg(amount_cents) filter (where nth <= 2)::numeric(24, 4) as recent_cents,
+        avg(amount_cents) filter (where nth between 3 and 8)::numeric(24, 4) as earlier_cents
+    from (
+        select
+            customer_key, purchase_date, amount_cents,
+            row_number() over (partition by customer_key order by purchase_date desc) as nth
+        from floor.int_purchases__rhythm
+    ) as numbered
+    where nth <= 8
+    group by customer_key
+)
 select
     customer_key, first_purchase_date, purchase_date as last_purchase_date, last_ordered_at,
     n_orders_so_far as n_orders, turnover_so_far_cents as turnover_cents, n_gaps, gap_sum_days,
     stock_factor, calendar_kind, early_days, expected_days, late_days, usual_lapse_days,
-    lapse_after_days, (n_gaps + 1)::bigint as n_purchases
+    lapse_after_days, (n_gaps + 1)::bigint as n_purchases, compared.second_newest_date,
+    compared.third_newest_date, compared.recent_cents, compared.earlier_cents
 from floor.expected
+inner join compared using (customer_key)
 where next_purchase_date is null;
 create index on floor.int_customers__rhythm (customer_key);
 analyze floor.int_customers__rhythm;
@@ -214,7 +208,10 @@ select customer_key, 'was_champion', (segment_before = 'champion')::int::numeric
 from floor.dim_customers
 where segment_before is not null
 union all
-select customer_key, 'margin_cents', margin_cents::numeric(24, 4) from floor.int_customers__margin;
+select customer_key, 'margin_cents', sum(amount_cents - cost_cents)::numeric(24, 4)
+from floor.int_orders__daily
+group by customer_key
+having count(cost_cents) = count(*);
 
 create table floor.fct_customer_rules as
 select
@@ -260,7 +257,6 @@ with silences as (
     where gap_days > {inactive_days}
 )
 select * from spans where until_date is null or from_date < until_date;
-create index on floor.int_customers__signalled (customer_key);
 
 -- a signal counts 16 to the power of its place, so that one sum tells all of them apart: of one kind
 -- of purchase signals never more than 15 hold at a time
@@ -413,13 +409,11 @@ group by 1, c.value_tier;
 create view floor.int_warning_signs__ordered as
 with gaps as (
     select
-        c.*, r.n_gaps, r.calendar_kind, r.last_purchase_date, r.expected_days, r.late_days,
-        '{as_of_date}'::date - r.last_purchase_date as days_since,
-        ((r.last_purchase_date - c.third_newest_date) / 2.0)::numeric(9, 2) as recent_gap_days,
-        ((c.third_newest_date - r.first_purchase_date) * 1.0 / nullif(r.n_gaps - 2, 0)
+        r.*, '{as_of_date}'::date - r.last_purchase_date as days_since,
+        ((r.last_purchase_date - r.third_newest_date) / 2.0)::numeric(9, 2) as recent_gap_days,
+        ((r.third_newest_date - r.first_purchase_date) * 1.0 / nullif(r.n_gaps - 2, 0)
         )::numeric(9, 2) as earlier_gap_days
-    from floor.int_customers__compared as c
-    inner join floor.int_customers__rhythm as r using (customer_key)
+    from floor.int_customers__rhythm as r
     inner join floor.int_customers__standing as s using (customer_key)
     where not s.is_lapsed
 )

@@ -4,15 +4,16 @@
     day by day gives what building anew gives. -#}
 
 {#- How such a table is kept: the model with the customers, or with the orders, for whom a run
-    builds it, and the columns by which one of their rows is known. -#}
-{% macro rebuilt_for(model, by='customer_key', key=['customer_key']) -%}
+    builds it, and the columns by which one of their rows is known. Where rows of an earlier time
+    stand (`since_changed`), also the column with the last date that counts for a row. -#}
+{% macro rebuilt_for(model, by='customer_key', key=['customer_key'], until=none) -%}
     {#- nobody asks for a range of orders, and hashes are built faster -#}
     {%- set by_order = [{'columns': ['order_id'], 'type': 'hash'}] if by == 'order_id' else [] -%}
     {{ return({
         'materialized': 'incremental',
         'incremental_strategy': 'append',
         'unique_key': key,
-        'meta': {'rebuilt_for': model, 'rebuilt_by': by},
+        'meta': {'rebuilt_for': model, 'rebuilt_by': by, 'rebuilt_until': until},
         'post_hook': "{{ count_rows(" ~ (by == 'customer_key') ~ ") }}",
         'indexes': [{'columns': ['customer_key']}] + by_order,
     }) }}
@@ -25,13 +26,25 @@
 {%- endmacro %}
 
 {#- True for the customers, or the orders, whom this run concerns; for all where everything is built
-    anew. -#}
-{% macro is_of(model, column='customer_key', by='customer_key') -%}
+    anew, or where a model that is not kept is told so. -#}
+{% macro is_of(model, column='customer_key', by='customer_key', is_adding=none) -%}
     {%- set concerned = ref(model) -%}
-    {%- if is_incremental() -%}
+    {%- if (is_incremental() if is_adding is none else is_adding) -%}
         {{ column }} in (select concerned.{{ by }} from {{ concerned }} as concerned)
     {%- else -%}
         true
+    {%- endif -%}
+{%- endmacro %}
+
+{#- Joins to rows of customers whom this run concerns, but for those that stand: the last date that
+    counts for them, null where it is still to come, lies before the first change. -#}
+{% macro since_changed(model, relation, until) -%}
+    {%- set concerned = ref(model) -%}
+    {%- if is_incremental() -%}
+        inner join {{ concerned }} as concerned
+            on
+                {{ relation }}.customer_key = concerned.customer_key
+                and coalesce({{ relation }}.{{ until }} >= concerned.changed_from, true)
     {%- endif -%}
 {%- endmacro %}
 

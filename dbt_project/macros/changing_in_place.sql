@@ -29,15 +29,16 @@
 
 {#- One statement sees one state of the table: what it held, and what the model makes of it now. -#}
 {% macro exchange_differing(sql, columns, key, concerned) -%}
-    {%- set by = concerned['rebuilt_by'] -%}
-    {%- set matches = [] -%}
+    {%- set matches, known_by = [], [] -%}
     {%- for column in key -%}
         {%- do matches.append('kept.' ~ column ~ ' = made.' ~ column) -%}
+        {%- do known_by.append(adapter.quote(column)) -%}
     {%- endfor -%}
+    {%- set measures = columns | reject('in', known_by) | list -%}
     with kept as (
-        select ctid as place, *
-        from {{ this }}
-        where {{ is_of(concerned['rebuilt_for'], by, by) }}
+        select kept.ctid as place, kept.*
+        from {{ this }} as kept
+        {{ which_are_concerned('kept', concerned) }}
     ),
 
     made as (
@@ -55,11 +56,28 @@
 
     taken_out as (
         delete from {{ this }}
-        where ctid = any(array(select place from differing where place is not null))
+        where ctid = any(array(select place from differing where {{ key[0] }} is null))
+    ),
+
+    -- what is changed where it lies leaves the indexes alone where its page has room
+    changed as (
+        update {{ this }} as kept
+        set ({{ measures | join(', ') }}) = row(differing.{{ measures | join(', differing.') }})
+        from differing
+        where kept.ctid = differing.place and differing.{{ key[0] }} is not null
     )
 
     insert into {{ this }} ({{ columns | join(', ') }})
-    select {{ columns | join(', ') }} from differing where {{ key[0] }} is not null
+    select {{ columns | join(', ') }} from differing where place is null
+{%- endmacro %}
+
+{% macro which_are_concerned(relation, concerned) -%}
+    {%- set model, by = concerned['rebuilt_for'], concerned['rebuilt_by'] -%}
+    {%- if concerned['rebuilt_until'] -%}
+        {{ since_changed(model, relation, concerned['rebuilt_until']) }}
+    {%- else -%}
+        where {{ is_of(model, relation ~ '.' ~ by, by) }}
+    {%- endif -%}
 {%- endmacro %}
 
 {#- A view is replaced where it stands, and so are never missing: neither it nor those over it. -#}

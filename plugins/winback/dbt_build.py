@@ -25,11 +25,13 @@ from winback.warehouse import connection as warehouse
 log = logging.getLogger(__name__)
 
 PROJECT_DIR = PROJECT / "dbt_project"
-# rhythm and value models are fitted to these, and score with them, before the rest is built
+# Rhythm and value models are fitted to these, and score with them, before the rest is built. And
+# what else needs nothing but staging: it is built while a connection would have nothing to do.
 STAGE = [
     "staging", "int_customers__merged", "int_customers__touched", "int_orders__daily",
     "int_reasons__described", "int_reasons__stated", "int_experiences__dated",
     "int_products__bought", "int_baskets__described",
+    "int_orders__touched", "int_customers__known",
 ]  # fmt: skip
 PARTS = {
     "stage": (STAGE, []),
@@ -150,21 +152,28 @@ def invoke(
     from dbt.cli.main import dbtRunner
 
     config = settings()
+    target = config.home / "dbt" / "target"
     of_this_run = {} if as_of is None else _of_this_run(as_of, rhythm or {}, since)
     flags = {
         "--project-dir": PROJECT_DIR,
         "--profiles-dir": PROJECT_DIR,
-        "--target-path": config.home / "dbt" / "target",
+        "--target-path": target,
         "--log-path": config.home / "logs" / "dbt",
         "--vars": json.dumps({"schema_suffix": suffix, **_settings()}),
     }
     if since is None and {"run", "build"} & set(arguments):
         arguments = [*arguments, "--full-refresh"]
     options = ["--no-use-colors", *(str(word) for pair in flags.items() for word in pair)]
+    if since is not None:
+        # the manifest is as the last build wrote it, and takes longer than many models
+        options.append("--no-write-json")
     with _environment({**_login(), "DBT_RUN_VALUES": json.dumps(of_this_run)}):
         result = dbtRunner().invoke([*arguments, *options])
     if result.exception is not None:
         raise ModelBuildFailed(f"dbt: {_first_line(result.exception)}") from result.exception
+    if since is not None:
+        run: Any = result.result
+        run.write(str(target / "run_results.json"))
     nodes: dict[str, tuple[str, str]] = {}
     for node in _results(result.result):
         nodes[node.node.name] = (str(node.status), (node.message or "").strip().split("\n")[-1])

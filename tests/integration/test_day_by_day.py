@@ -23,7 +23,7 @@ ANEW = "_anew"
 OF_A_RUN = {
     "stg_orders__changed", "stg_customers__changed", "int_customers__touched",
     "int_customers__restated", "int_customers__moved", "int_customers__resummed",
-    "int_customers__reasoned", "int_orders__touched",
+    "int_customers__reasoned", "int_customers__signalled", "int_orders__touched",
 }  # fmt: skip
 
 

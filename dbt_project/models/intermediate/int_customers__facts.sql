@@ -8,7 +8,8 @@ with facts as (
             customer_key,
             '{{ fact }}' as fact,
             cast({{ fact }} as decimal(24, 4)) as amount
-        from {{ ref('int_customers__rhythm') }}
+        from {{ ref('int_customers__unscored') }}
+        where n_orders > 0
         union all
     {% endfor %}
     select
@@ -29,19 +30,19 @@ with facts as (
         returned.customer_key,
         'returned_pct' as fact,
         cast(round(
-            100.0 * returned.amount_cents / nullif(rhythm.turnover_cents, 0), 4
+            100.0 * returned.amount_cents / nullif(bought.paid_cents, 0), 4
         ) as decimal(24, 4)) as amount
     from {{ ref('int_customers__repaid') }} as returned
-    inner join {{ ref('int_customers__rhythm') }} as rhythm
-        on returned.customer_key = rhythm.customer_key
+    inner join {{ ref('int_customers__unscored') }} as bought
+        on returned.customer_key = bought.customer_key
     union all
     select
-        paid.customer_key,
+        bought.customer_key,
         'margin_cents' as fact,
-        cast(paid.margin_cents - coalesce(returned.amount_cents, 0) as decimal(24, 4)) as amount
-    from {{ ref('int_customers__margin') }} as paid
+        cast(bought.margin_cents - coalesce(returned.amount_cents, 0) as decimal(24, 4)) as amount
+    from {{ ref('int_customers__unscored') }} as bought
     left join {{ ref('int_customers__repaid') }} as returned
-        on paid.customer_key = returned.customer_key
+        on bought.customer_key = returned.customer_key
     union all
     select
         customer_key,

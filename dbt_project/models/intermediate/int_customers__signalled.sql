@@ -1,11 +1,13 @@
 -- Everything that moves a customer's state, as spans of as-of dates: from the first one on which it
 -- holds to the first on which it does not any more (null: open). A fact counts from the day after it
--- happened. Spans of the future are there already: time alone will bring them about.
-{{ config(**rebuilt_for('int_customers__restated', key=['customer_key', 'signal', 'from_date'])) }}
+-- happened. Spans of the future are there already: time alone will bring them about. Only the
+-- timeline asks for them, so they are kept of nobody but whom the run concerns.
+{{ config(**whom_it_concerns()) }}
+{% set is_adding = built('int_customers__timeline') and not should_full_refresh() %}
 
 with expected as (
     select * from {{ ref('int_purchases__expected') }}
-    where {{ is_of('int_customers__restated') }}
+    where {{ is_of('int_customers__restated', is_adding=is_adding) }}
 ),
 
 silences as (
@@ -66,10 +68,8 @@ spans as (
         from_date,
         until_date
     from {{ ref('int_facts__signalled') }}
-    where {{ is_of('int_customers__restated') }}
+    where {{ is_of('int_customers__restated', is_adding=is_adding) }}
 )
 
 select * from spans
 where until_date is null or from_date < until_date
--- whoever reads a few customers reads few pages
-order by customer_key

@@ -1,6 +1,8 @@
 -- Several orders on one day are one purchase occasion: counting them apart would put gaps of zero
 -- days into everybody's rhythm.
-{{ config(**rebuilt_for('int_customers__touched', key=['customer_key', 'purchase_date'])) }}
+{{ config(**rebuilt_for(
+    'int_customers__touched', key=['customer_key', 'purchase_date'], until='purchase_date'
+)) }}
 
 with orders as (
     select
@@ -13,7 +15,7 @@ with orders as (
     from {{ ref('stg_orders') }} as bought
     left join {{ ref('int_customers__merged') }} as merged
         on bought.customer_key = merged.customer_key
-    where {{ is_of('int_customers__touched', 'bought.customer_key') }}
+    {{ since_changed('int_customers__touched', 'bought', 'ordered_on') }}
 )
 
 select

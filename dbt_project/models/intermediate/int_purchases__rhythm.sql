@@ -1,12 +1,12 @@
 -- What a customer's gaps said about the next one at the time of each purchase; nothing here knows
 -- what came later but `next_purchase_date`. Model and levels: plugins/winback/model/rhythm.py.
-{{ config(**rebuilt_for('int_customers__touched', key=['customer_key', 'purchase_date'])) }}
+{% set key = ['customer_key', 'purchase_date'] %}
+{{ config(**rebuilt_for('int_customers__touched', key=key, until='next_purchase_date')) }}
 {% set by_day = 'partition by customer_key order by purchase_date' %}
 {% set previous = 'lag(purchase_date) over (' ~ by_day ~ ')' %}
 {% set year = "range between interval '364' day preceding and current row" %}
 {% set so_far = by_day ~ ' rows unbounded preceding' %}
-{% set gap_sum = 'coalesce(sum(adjusted_gap_days) over (' ~ so_far ~ '), 0)' %}
-{% set rate_days = of_this_run('rhythm_rate_days') %}
+{% set gap_sum = 'coalesce(sum(usual_gap_days) over (' ~ so_far ~ '), 0)' %}
 with numbered as (
     select
         customer_key,
@@ -39,8 +39,7 @@ stocked as (
 adjusted as (
     select
         *,
-        cast(gap_days / lag(stock_factor) over ({{ by_day }}) as decimal(12, 2))
-            as adjusted_gap_days,
+        cast(gap_days / lag(stock_factor) over ({{ by_day }}) as decimal(12, 2)) as usual_gap_days,
         cast(stock_factor as {{ dbt.type_float() }}) as stock
     from stocked
 ),
@@ -50,7 +49,8 @@ summed as (
         *,
         cast(greatest(least(round(2 * ln(stock) / ln(2)), 6), -2) as integer) as stock_level,
         cast({{ gap_sum }} as decimal(14, 2)) as gap_sum_days,
-        cast({{ rate_days }} + {{ gap_sum }} as {{ dbt.type_float() }}) as pace_days
+        cast({{ of_this_run('rhythm_rate_days') }} + {{ gap_sum }} as {{ dbt.type_float() }})
+            as pace_days
     from adjusted
 ),
 
@@ -67,7 +67,7 @@ expected as (
                 else {{ of_this_run('lapse_multiplier') }} * quantiles.usual_late * summed.pace_days
             end as decimal(9, 2)
         ) as usual_lapse_days
-    from summed
+    from summed {{ since_changed('int_customers__touched', 'summed', 'next_purchase_date') }}
     left join {{ source('ops', 'rhythm_quantile') }} as quantiles
         on
             quantiles.model_run_id = {{ of_this_run('rhythm_run_id') }}

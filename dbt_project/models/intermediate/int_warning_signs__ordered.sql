@@ -4,29 +4,22 @@
 
 with gaps as (
     select
-        compared.*,
-        rhythm.n_gaps,
-        rhythm.calendar_kind,
-        rhythm.last_purchase_date,
+        rhythm.*,
         {{ dbt.datediff("rhythm.last_purchase_date", as_of(), "day") }} as days_since,
-        rhythm.expected_days,
-        rhythm.late_days,
         cast(
-            {{ dbt.datediff("compared.third_newest_date", "rhythm.last_purchase_date", "day") }}
+            {{ dbt.datediff("rhythm.third_newest_date", "rhythm.last_purchase_date", "day") }}
             / 2.0 as decimal(9, 2)
         ) as recent_gap_days,
         cast(
-            {{ dbt.datediff("rhythm.first_purchase_date", "compared.third_newest_date", "day") }}
+            {{ dbt.datediff("rhythm.first_purchase_date", "rhythm.third_newest_date", "day") }}
             * 1.0 / nullif(rhythm.n_gaps - 2, 0) as decimal(9, 2)
         ) as earlier_gap_days
-    from {{ ref('int_customers__compared') }} as compared
-    inner join {{ ref('int_customers__rhythm') }} as rhythm
-        on compared.customer_key = rhythm.customer_key
+    from {{ ref('int_customers__rhythm') }} as rhythm
     inner join {{ ref('int_customers__standing') }} as standing
-        on compared.customer_key = standing.customer_key
+        on rhythm.customer_key = standing.customer_key
     where
         not standing.is_lapsed
-        and compared.customer_key not in (
+        and rhythm.customer_key not in (
             select customer_key
             from {{ ref('int_reasons__stated') }}
             where absent_until >= {{ as_of() }}

@@ -32,7 +32,8 @@ _SETTINGS = {
     "work_mem": "32MB",
     "maintenance_work_mem": "256MB",
     "effective_cache_size": "2GB",
-    "max_wal_size": "4GB",
+    # a day of a million customers writes half of it, and no checkpoint falls into that
+    "max_wal_size": "6GB",
     "checkpoint_timeout": "15min",
     "random_page_cost": "1.1",
     "jit": "off",  # compiling costs more than it saves on queries of this size
