@@ -29,12 +29,10 @@
 
 {#- One statement sees one state of the table: what it held, and what the model makes of it now. -#}
 {% macro exchange_differing(sql, columns, key, concerned) -%}
-    {%- set matches, known_by = [], [] -%}
+    {%- set matches = [] -%}
     {%- for column in key -%}
         {%- do matches.append('kept.' ~ column ~ ' = made.' ~ column) -%}
-        {%- do known_by.append(adapter.quote(column)) -%}
     {%- endfor -%}
-    {%- set measures = columns | reject('in', known_by) | list -%}
     with kept as (
         select kept.ctid as place, kept.*
         from {{ this }} as kept
@@ -56,19 +54,11 @@
 
     taken_out as (
         delete from {{ this }}
-        where ctid = any(array(select place from differing where {{ key[0] }} is null))
-    ),
-
-    -- what is changed where it lies leaves the indexes alone where its page has room
-    changed as (
-        update {{ this }} as kept
-        set ({{ measures | join(', ') }}) = row(differing.{{ measures | join(', differing.') }})
-        from differing
-        where kept.ctid = differing.place and differing.{{ key[0] }} is not null
+        where ctid = any(array(select place from differing where place is not null))
     )
 
     insert into {{ this }} ({{ columns | join(', ') }})
-    select {{ columns | join(', ') }} from differing where place is null
+    select {{ columns | join(', ') }} from differing where {{ key[0] }} is not null
 {%- endmacro %}
 
 {% macro which_are_concerned(relation, concerned) -%}
