@@ -109,7 +109,8 @@ def run_part(
     if part == "stage":
         made_of = mart_builds.fingerprint(PROJECT_DIR, _settings())
         since = mart_builds.begin_stage(as_of, suffix, made_of)
-        nodes = invoke(arguments, as_of, suffix, since=since)
+        # the step model writes the same one, which takes longer than many a model
+        nodes = invoke(arguments, as_of, suffix, since=since, writes_manifest=False)
         erasure.sweep_after_build(begun_at)
         return nodes
     rhythm = rhythm_training.in_use(as_of, suffix)
@@ -135,6 +136,8 @@ def invoke(
     suffix: str = "",
     rhythm: Mapping[str, float] | None = None,
     since: mart_builds.Since | None = None,
+    *,
+    writes_manifest: bool = True,
 ) -> dict[str, tuple[str, str]]:
     """Runs one dbt command and reads its results back: node name to (status, message).
 
@@ -145,6 +148,7 @@ def invoke(
         suffix: Appended to every schema.
         rhythm: Variables of the rhythm in use, where its models are built.
         since: The build that this one adds to; without it all is built anew.
+        writes_manifest: False writes the results of the run alone.
 
     Raises:
         ModelBuildFailed: dbt could not run at all, for instance on a syntax error.
@@ -164,14 +168,13 @@ def invoke(
     if since is None and {"run", "build"} & set(arguments):
         arguments = [*arguments, "--full-refresh"]
     options = ["--no-use-colors", *(str(word) for pair in flags.items() for word in pair)]
-    if since is not None:
-        # the manifest is as the last build wrote it, and takes longer than many models
+    if not writes_manifest:
         options.append("--no-write-json")
     with _environment({**_login(), "DBT_RUN_VALUES": json.dumps(of_this_run)}):
         result = dbtRunner().invoke([*arguments, *options])
     if result.exception is not None:
         raise ModelBuildFailed(f"dbt: {_first_line(result.exception)}") from result.exception
-    if since is not None:
+    if not writes_manifest:
         run: Any = result.result
         run.write(str(target / "run_results.json"))
     nodes: dict[str, tuple[str, str]] = {}

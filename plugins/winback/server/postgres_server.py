@@ -32,7 +32,7 @@ _SETTINGS = {
     "work_mem": "32MB",
     "maintenance_work_mem": "256MB",
     "effective_cache_size": "2GB",
-    # a day of a million customers writes half of it, and no checkpoint falls into that
+    # a day of a million customers writes 2 GB, and no checkpoint is to fall into that
     "max_wal_size": "6GB",
     "checkpoint_timeout": "15min",
     "random_page_cost": "1.1",
