@@ -254,6 +254,10 @@ def test_only_rows_that_differ_are_written(shop: SmallShop, warehouse: Warehouse
     extract(FIRST + timedelta(days=1), "live")
     build(FIRST + timedelta(days=1))
     assert n_touched(warehouse) == 1
+    [(n_signalled,)] = warehouse.execute(
+        "select count(distinct customer_key) from intermediate.int_customers__signalled"
+    )
+    assert n_signalled == 1
     # so that the planner looks these few up, and does not read everything
     [(share, told)] = warehouse.execute(
         "select -count(distinct customer_key)::real / count(*), (select option_value::real"
