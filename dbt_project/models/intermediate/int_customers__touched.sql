@@ -4,15 +4,7 @@
 {{ config(**whom_it_concerns()) }}
 
 {% set former_orders = built('fct_orders') %}
-with orders as (
-    select
-        order_id,
-        customer_key,
-        ordered_on
-    from {{ ref('stg_orders__changed') }}
-),
-
-reassigned as (
+with reassigned as (
     select customer_key from {{ ref('stg_customers__changed') }}
     {% for column in ['customer_key', 'winner_key'] %}
         union all
@@ -26,14 +18,15 @@ changed as (
     select
         customer_key,
         ordered_on as changed_from
-    from orders
+    from {{ ref('int_orders__touched') }}
     {% if former_orders %}
         union all
         select
             former.customer_key,
             former.ordered_on as changed_from
         from {{ former_orders }} as former
-        inner join orders on former.order_id = orders.order_id
+        inner join {{ ref('int_orders__touched') }} as orders
+            on former.order_id = orders.order_id
     {% endif %}
     union all
     select

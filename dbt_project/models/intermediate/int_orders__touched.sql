@@ -1,6 +1,7 @@
 -- Orders that are not as they were at the last build: themselves, or whose they are. The orders of
 -- whoever turned out to be, or not to be, another customer count among them. With whose they are or
--- were, so that an erasure finds them.
+-- were, so that an erasure finds them. All orders are looked through once for it: what needs to know
+-- asks here.
 {{ config(**whom_it_concerns()) }}
 
 with reassigned as (
@@ -14,12 +15,14 @@ with reassigned as (
 
 select
     order_id,
-    customer_key
+    customer_key,
+    ordered_on
 from {{ ref('stg_orders__changed') }}
 union
 select
     order_id,
-    customer_key
+    customer_key,
+    ordered_on
 from {{ ref('stg_orders') }}
 where customer_key in (select reassigned.customer_key from reassigned)
-{{ and_of_failed_builds(['order_id', 'customer_key']) }}
+{{ and_of_failed_builds(['order_id', 'customer_key', 'ordered_on']) }}

@@ -2,7 +2,13 @@
 -- baskets. Who said to be away until later is not late.
 {{ config(materialized='view') }}
 
-with gaps as (
+with signs as (
+    select 'rarer_orders' as sign
+    union all
+    select 'smaller_baskets' as sign
+),
+
+gaps as (
     select
         rhythm.*,
         {{ dbt.datediff("rhythm.last_purchase_date", as_of(), "day") }} as days_since,
@@ -26,43 +32,48 @@ with gaps as (
         )
 )
 
+-- one pass for both signs, which the database can share among its workers
 select
-    customer_key,
-    'rarer_orders' as sign,
+    gaps.customer_key,
+    signs.sign,
     case
-        when days_since > late_days then {{ sign_in_words(
-            'overdue', {'usual': whole('expected_days'), 'silent': whole('days_since')}
+        when signs.sign = 'smaller_baskets' then {{ sign_in_words(
+            'smaller_baskets',
+            {'pct': whole('100 - 100.0 * gaps.recent_cents / gaps.earlier_cents')}
         ) }}
+        when gaps.days_since > gaps.late_days then {{ sign_in_words('overdue', {
+            'usual': whole('gaps.expected_days'), 'silent': whole('gaps.days_since')
+        }) }}
         else {{ sign_in_words('rarer_orders', {
-            'usual': whole('earlier_gap_days'), 'recent': whole('recent_gap_days')
+            'usual': whole('gaps.earlier_gap_days'), 'recent': whole('gaps.recent_gap_days')
         }) }}
     end as in_words,
     case
-        when days_since > late_days then {{ first_as_of_past('last_purchase_date', 'late_days') }}
-        else last_purchase_date
+        when signs.sign = 'smaller_baskets' then gaps.second_newest_date
+        when gaps.days_since > gaps.late_days
+            then {{ first_as_of_past('gaps.last_purchase_date', 'gaps.late_days') }}
+        else gaps.last_purchase_date
     end as since
 from gaps
+cross join signs
 where
-    n_gaps > 0
-    and (
-        days_since > late_days
-        or (
-            n_gaps >= 5
-            -- the gaps of a season differ by themselves
-            and calendar_kind is null
-            and recent_gap_days >= {{ var('rarer_orders_factor') }} * earlier_gap_days
+    (
+        signs.sign = 'rarer_orders'
+        and gaps.n_gaps > 0
+        and (
+            gaps.days_since > gaps.late_days
+            or (
+                gaps.n_gaps >= 5
+                -- the gaps of a season differ by themselves
+                and gaps.calendar_kind is null
+                and gaps.recent_gap_days
+                >= {{ var('rarer_orders_factor') }} * gaps.earlier_gap_days
+            )
         )
     )
-union all
-select
-    customer_key,
-    'smaller_baskets' as sign,
-    {{ sign_in_words(
-        'smaller_baskets', {'pct': whole('100 - 100.0 * recent_cents / earlier_cents')}
-    ) }} as in_words,
-    second_newest_date as since
-from gaps
-where
-    n_gaps >= 4
-    and earlier_cents > 0
-    and recent_cents <= {{ var('smaller_baskets_factor') }} * earlier_cents
+    or (
+        signs.sign = 'smaller_baskets'
+        and gaps.n_gaps >= 4
+        and gaps.earlier_cents > 0
+        and gaps.recent_cents <= {{ var('smaller_baskets_factor') }} * gaps.earlier_cents
+    )

@@ -3,7 +3,8 @@
 Asks the same SQL function as the planning, about what became known in the meantime; what only the
 ledger knows: whether this lapse is still the newest, and whether the person was written to since;
 and what the newest selection and models hold against somebody who was planned by an earlier one:
-that they cost more than they return, or are not wanted. Pure reading but for the verdicts it keeps.
+that they cost more than they return, or are not wanted. Pure reading but for the verdicts it keeps,
+which never leave the database.
 """
 
 from __future__ import annotations
@@ -21,11 +22,22 @@ from winback.select.customer_rules import NOT_WANTED
 from winback.select.economics import TOO_DEAR_BY_NOW
 from winback.settings import Settings
 
+# what was found, until the transaction ends: whose verdict is kept is known only afterwards
+_FOUND = """
+create temporary table if not exists found (
+    message_id uuid not null, customer_key text not null, reasons text[] not null,
+    evidence jsonb not null
+) on commit delete rows
+"""
 _CHECK = f"""
 with claimed as (
     select
-        o.message_id, o.fence, o.customer_key, o.address_hash, a.occasion_date,
-        coalesce(known_as.person_key, o.customer_key) as person_key,
+        o.message_id, o.fence, o.customer_key, o.address_hash, o.campaign_id, o.step, o.channel,
+        o.resend_of, a.occasion_date,
+        coalesce((
+            select merged.winner_key from ops.customer_merge as merged
+            where merged.customer_key = o.customer_key and merged.unmerged_at is null
+        ), o.customer_key) as person_key,
         -- the lapse is named by a day: any purchase after that day ends it, however late we learn
         -- of it
         (a.occasion_date + 1)::timestamp at time zone %(zone)s - interval '1 microsecond'
@@ -33,18 +45,6 @@ with claimed as (
         array_remove(array[
             case when a.assignment_id is null then 'not_assigned' end,
             case when o.resend_of is null and not o.is_lapse_open then 'lapse_over' end,
-            case when o.resend_of is null and exists (
-                -- late or corrected orders may give one and the same silence a new name
-                select 1 from ops.outreach as sent
-                where sent.customer_key = o.customer_key
-                    and sent.campaign_id = o.campaign_id
-                    and sent.step = o.step
-                    and sent.channel = o.channel
-                    and sent.message_id <> o.message_id
-                    and sent.state in ('dispatching', 'unknown', 'abandoned', 'accepted',
-                        'delivered', 'bounced', 'dropped')
-                    and sent.as_of > a.occasion_date
-            ) then 'contacted_since' end,
             case when o.resend_of is not null and exists (
                 -- what nobody knew when the resend was ordered has become known
                 select 1 from ops.outreach as earlier
@@ -57,7 +57,8 @@ with claimed as (
                     and earlier.state <> 'dropped'
             ) then 'first_one_arrived' end
         ], null) as own_reasons,
-        row_number() over (order by o.message_id) as asked_at
+        -- by the key, that what lies together is looked up together
+        row_number() over (order by o.customer_key) as asked_at
     from unnest(%(ids)b::uuid[], %(fences)b::bigint[]) as own (message_id, fence)
     -- one by one: by the planner's statistics nothing is claimed, and it compared all with all
     cross join lateral (
@@ -67,64 +68,92 @@ with claimed as (
     ) as o
     left join ops.assignment as a
         on a.campaign_id = o.campaign_id and a.lapse_id = o.lapse_id and a.arm = 'treated'
-    left join ops.person as known_as on known_as.customer_key = o.customer_key
+),
+
+judged as materialized (
+    select
+        claimed.message_id,
+        claimed.fence,
+        claimed.customer_key,
+        verdict.reasons || claimed.own_reasons || array_remove(array[
+            -- most were never written to before
+            case when claimed.resend_of is null and verdict.n_messages > 1 and exists (
+                -- late or corrected orders may give one and the same silence a new name
+                select 1 from ops.outreach as sent
+                where sent.customer_key = claimed.customer_key
+                    and sent.campaign_id = claimed.campaign_id
+                    and sent.step = claimed.step
+                    and sent.channel = claimed.channel
+                    and sent.message_id <> claimed.message_id
+                    and sent.state in ('dispatching', 'unknown', 'abandoned', 'accepted',
+                        'delivered', 'bounced', 'dropped')
+                    and sent.as_of > claimed.occasion_date
+            ) then 'contacted_since' end,
+            case when verdict.address_hash is distinct from claimed.address_hash
+                then 'address_changed' end,
+            case when person.email is null and verdict.address_hash is not null
+                then 'no_address' end,
+            -- a message must say what allows it, and since when
+            case when cardinality(verdict.reasons) = 0 and (
+                verdict.evidence ->> 'since' is null
+                or verdict.evidence ->> 'ground' not in ('consent', 'existing_customer')
+            ) then 'consent_missing' end,
+            case when rules.because is not null then 'not_wanted' end,
+            case when too_dear.parts is not null then 'costs_more_than_it_returns' end
+        ], null) as reasons,
+        verdict.evidence || jsonb_strip_nulls(
+            jsonb_build_object('not_wanted', rules.because, 'economics', too_dear.parts)
+        ) as evidence,
+        person.email,
+        person.first_name,
+        verdict.locale,
+        claimed.occasion_date,
+        ((verdict.evidence ->> 'since')::timestamptz at time zone %(zone)s)::date as since,
+        verdict.evidence ->> 'ground' as ground
+    from claimed
+    inner join ops.eligibility(
+        (select array_agg(customer_key order by asked_at) from claimed),
+        (select array_agg(silent_until order by asked_at) from claimed),
+        %(campaign)s, 'email', %(as_of)s,
+        -- the database's clock: a worker's own may be slow, and overlook this morning's objections
+        coalesce(%(known_until)s::timestamptz, statement_timestamp()), %(months)s, %(pause)s
+    ) as verdict using (asked_at)
+    left join lateral (
+        select * from ({NOT_WANTED}) as rules where rules.customer_key = claimed.person_key
+    ) as rules on true
+    left join lateral ({TOO_DEAR_BY_NOW}) as too_dear on true
+    left join pii.customers as person on person.customer_key = claimed.customer_key
+),
+
+kept as (
+    insert into found (message_id, customer_key, reasons, evidence)
+    select message_id, customer_key, reasons, evidence from judged
 )
 
-select
-    claimed.message_id,
-    claimed.fence,
-    claimed.customer_key,
-    verdict.reasons || claimed.own_reasons || array_remove(array[
-        case when verdict.address_hash is distinct from claimed.address_hash
-            then 'address_changed' end,
-        case when person.email is null and verdict.address_hash is not null then 'no_address' end,
-        -- a message must say what allows it, and since when
-        case when cardinality(verdict.reasons) = 0 and (
-            verdict.evidence ->> 'since' is null
-            or verdict.evidence ->> 'ground' not in ('consent', 'existing_customer')
-        ) then 'consent_missing' end,
-        case when rules.because is not null then 'not_wanted' end,
-        case when too_dear.parts is not null then 'costs_more_than_it_returns' end
-    ], null),
-    (verdict.evidence || jsonb_strip_nulls(
-        jsonb_build_object('not_wanted', rules.because, 'economics', too_dear.parts)
-    ))::text,
-    person.email,
-    person.first_name,
-    customers.locale,
-    claimed.occasion_date,
-    ((verdict.evidence ->> 'since')::timestamptz at time zone %(zone)s)::date,
-    verdict.evidence ->> 'ground'
-from claimed
-inner join ops.eligibility(
-    (select array_agg(customer_key order by asked_at) from claimed),
-    (select array_agg(silent_until order by asked_at) from claimed),
-    %(campaign)s, 'email', %(as_of)s,
-    -- the database's clock: a worker's own may be slow, and overlook this morning's objections
-    coalesce(%(known_until)s::timestamptz, statement_timestamp()), %(months)s, %(pause)s
-) as verdict using (asked_at)
-left join lateral (
-    select * from ({NOT_WANTED}) as rules where rules.customer_key = claimed.person_key
-) as rules on true
-left join lateral ({TOO_DEAR_BY_NOW}) as too_dear on true
-left join pii.customers as person on person.customer_key = claimed.customer_key
-left join raw.customers as customers on customers.customer_key = claimed.customer_key
-order by claimed.message_id
+select message_id, fence, reasons, email, first_name, locale, occasion_date, since, ground
+from judged
+order by message_id
 """  # noqa: S608 - texts of our own
+
+
+_KEEP = """
+insert into ops.verdict
+    (snapshot_id, campaign_id, customer_key, channel, step, is_eligible, reasons, evidence)
+select
+    %(snapshot)s, %(campaign)s, customer_key, 'email', 'outreach', cardinality(reasons) = 0,
+    reasons, evidence
+from found
+where message_id = any(%(ids)b::uuid[])
+"""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A claim with the person it goes to, or with the reasons why it must not be sent.
-
-    `evidence` is the JSON text that the database found, for the verdict that is kept.
-    """
+    """A claim with the person it goes to, or with the reasons why it must not be sent."""
 
     claim: Claim
-    customer_key: str
     recipient: Recipient | None
     reasons: list[str]
-    evidence: str
 
 
 def check(
@@ -137,7 +166,7 @@ def check(
     """Asks once more about every claim that is still ours, and reads whom it goes to.
 
     Args:
-        connection: As the sender.
+        connection: As the sender, in the transaction that decides by the answer.
         claims: What is to be sent.
         campaign: Its campaign.
         as_of: The date of the snapshot that this run acts on.
@@ -158,33 +187,28 @@ def check(
     checked = []
     page = f"{config.public_url.rstrip('/')}/winback/unsubscribe/"
     token = tokens()
+    connection.execute(_FOUND)
     for row in connection.execute(_CHECK, values):
-        message_id, fence, key, reasons, evidence, email, name, locale, bought, since, ground = row
+        message_id, fence, reasons, email, name, locale, bought, since, ground = row
         url = f"{page}{token(message_id)}"
         recipient = (
             None
             if reasons
             else Recipient(message_id, email, name, locale, bought, since, url, ground)
         )
-        checked.append(Checked(Claim(message_id, fence), key, recipient, reasons, evidence))
+        checked.append(Checked(Claim(message_id, fence), recipient, reasons))
     return checked
 
 
 def keep_verdicts(
     connection: psycopg.Connection, checked: Sequence[Checked], campaign: str, snapshot_id: int
 ) -> None:
-    """Stores what was found, as the planning does."""
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(
-            "copy ops.verdict (snapshot_id, campaign_id, customer_key, channel, step, is_eligible,"
-            " reasons, evidence) from stdin"
-        ) as copy,
-    ):
-        for each in checked:
-            copy.write_row(
-                (
-                    snapshot_id, campaign, each.customer_key, "email", "outreach",
-                    not each.reasons, each.reasons, each.evidence,
-                )
-            )  # fmt: skip
+    """Stores what `check` found about these in the same transaction, as the planning does."""
+    connection.execute(
+        _KEEP,
+        {
+            "ids": [each.claim.message_id for each in checked],
+            "campaign": campaign,
+            "snapshot": snapshot_id,
+        },
+    )

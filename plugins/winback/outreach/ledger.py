@@ -145,19 +145,19 @@ def mark_dispatching(
 ) -> list[Claim]:
     """Once committed, a request is about to leave, and nothing is sent again by itself.
 
-    Returns:
-        The claims that are still ours; only these may be in the request.
+    In the transaction of `hold`, which has locked them. Returns the claims that are still ours;
+    only these may be in the request.
     """
+    lease = config.send_timeout_seconds + config.send_lease_seconds
     rows = connection.execute(
-        f"{_OWN} update ops.outreach set state = 'dispatching', dispatching_at = now(),"  # noqa: S608
-        " reason = null, lease_until = now() + make_interval(secs => %(lease)s)"
+        "update ops.outreach set state = 'dispatching', dispatching_at = now(), reason = null,"
+        " lease_until = now() + make_interval(secs => %(lease)s)"
+        # `is true`: else the planner makes a join of it, of all with all
+        " where message_id = any(%(ids)b::uuid[]) and state = any(%(states)s) and ((message_id,"
+        "  fence) in (select * from unnest(%(ids)b::uuid[], %(fences)b::bigint[]))) is true"
         # clock_timestamp: the check before may have taken longer than what was left of the lease
-        f" where {_THEIRS} and lease_until > clock_timestamp()"
-        " returning message_id, fence",
-        {
-            "lease": config.send_timeout_seconds + config.send_lease_seconds,
-            **_asked(claims, ["claimed"]),
-        },
+        " and lease_until > clock_timestamp() returning message_id, fence",
+        _asked(claims, ["claimed"]) | {"lease": lease},
     ).fetchall()
     return [Claim(*row) for row in rows]
 

@@ -20,30 +20,21 @@ with categories as (
     group by losses.customer_key, losses.lost_on, products.category
 ),
 
-kinds as (
-    select true as is_loss
-    union all
-    select false as is_loss
-),
-
 losses as (
     select
-        described.reason,
-        described.is_own_fault,
-        losses.turnover_cents,
-        losses.lost_on,
-        losses.returned_on,
+        coalesce(reasons.reason, 'unknown') as reason,
         -- who had a contract and never bought
         coalesce(customers.value_tier, 'low') as value_tier,
-        coalesce(categories.category, 'not known') as category
+        coalesce(categories.category, 'not known') as category,
+        {{ dbt.date_trunc('month', 'cast(losses.lost_on as timestamp)') }} as lost_in,
+        {{ dbt.date_trunc('month', 'cast(losses.returned_on as timestamp)') }} as returned_in,
+        losses.turnover_cents
     from {{ ref('int_losses__netted') }} as losses
     left join {{ ref('int_reasons__ranked') }} as reasons
         on
             losses.customer_key = reasons.customer_key
             and losses.lost_on = reasons.lost_on
             and reasons.rank = 1
-    inner join {{ ref('int_reasons__described') }} as described
-        on coalesce(reasons.reason, 'unknown') = described.reason
     inner join {{ ref('dim_customers') }} as customers
         on losses.customer_key = customers.customer_key
     left join categories
@@ -54,32 +45,55 @@ losses as (
     where losses.is_lapsed
 ),
 
+-- few rows, that what follows need not be done with every loss
+counted as (
+    select
+        reason,
+        value_tier,
+        category,
+        lost_in,
+        returned_in,
+        count(*) as n,
+        sum(turnover_cents) as cents
+    from losses
+    group by reason, value_tier, category, lost_in, returned_in
+),
+
 events as (
     select
-        losses.reason,
-        losses.is_own_fault,
-        losses.value_tier,
-        losses.category,
-        losses.turnover_cents,
-        kinds.is_loss,
-        cast({{ dbt.date_trunc(
-            'month', 'case when kinds.is_loss then losses.lost_on else losses.returned_on end'
-        ) }} as date) as month  -- noqa: RF04
-    from losses
-    cross join kinds
-    where kinds.is_loss or losses.returned_on is not null
+        cast(lost_in as date) as month,  -- noqa: RF04
+        reason,
+        value_tier,
+        category,
+        n as n_lost,
+        0 as n_returned,
+        cents as turnover_lost_cents,
+        0 as turnover_returned_cents
+    from counted
+    union all
+    select
+        cast(returned_in as date) as month,  -- noqa: RF04
+        reason,
+        value_tier,
+        category,
+        0 as n_lost,
+        n as n_returned,
+        0 as turnover_lost_cents,
+        cents as turnover_returned_cents
+    from counted
+    where returned_in is not null
 )
 
 select
-    month,
-    reason,
-    is_own_fault,
-    value_tier,
-    category,
-    cast(count(case when is_loss then 1 end) as integer) as n_lost,
-    cast(count(case when not is_loss then 1 end) as integer) as n_returned,
-    cast(sum(case when is_loss then turnover_cents else 0 end) as bigint) as turnover_lost_cents,
-    cast(sum(case when is_loss then 0 else turnover_cents end) as bigint)
-        as turnover_returned_cents
+    events.month,
+    events.reason,
+    described.is_own_fault,
+    events.value_tier,
+    events.category,
+    cast(sum(events.n_lost) as integer) as n_lost,
+    cast(sum(events.n_returned) as integer) as n_returned,
+    cast(sum(events.turnover_lost_cents) as bigint) as turnover_lost_cents,
+    cast(sum(events.turnover_returned_cents) as bigint) as turnover_returned_cents
 from events
-group by month, reason, is_own_fault, value_tier, category
+inner join {{ ref('int_reasons__described') }} as described on events.reason = described.reason
+group by events.month, events.reason, described.is_own_fault, events.value_tier, events.category

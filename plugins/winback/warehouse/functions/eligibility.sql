@@ -22,7 +22,11 @@ returns table (
     address_hash text,
     is_eligible boolean,
     reasons text[],
-    evidence jsonb
+    evidence jsonb,
+    -- what the ledger holds about the person, whatever became of it
+    n_messages bigint,
+    -- how to write to them
+    locale text
 )
 language sql
 stable
@@ -63,6 +67,7 @@ asked as (
             max(each.similar_goods_at) filter (where own.is_it) as similar_goods_at,
             max(each.opt_out_notice_at) filter (where own.is_it) as opt_out_notice_at,
             upper(max(each.country) filter (where own.is_it)) as country,
+            max(each.locale) filter (where own.is_it) as locale,
             -- who is not known to be a business has the rights of a consumer
             coalesce(max(each.kind) filter (where own.is_it), 'consumer') as kind,
             bool_or(each.is_minor) as is_minor,
@@ -89,6 +94,7 @@ facts as materialized (
         customer.asked_at,
         customer.customer_key,
         customer.address_hash,
+        customer.locale,
         customer.is_minor,
         customer.is_deceased,
         customer.is_insolvent,
@@ -104,6 +110,7 @@ facts as materialized (
         consent.is_for_address,
         sent.last_used_on,
         sent.last_sent_on,
+        sent.n_messages,
         wish.is_wanted,
         wish.pause_days,
         wish.is_by_contact_person,
@@ -210,6 +217,7 @@ facts as materialized (
     ) as consent on true
     cross join lateral (
         select
+            count(*) as n_messages,
             max(o.as_of) filter (
                 where o.channel = for_channel and o.accepted_at is not null
             ) as last_used_on,
@@ -345,6 +353,8 @@ select
         'order', later_order_id,
         'holdout', holdout_assignment_id,
         'message', other_message_id
-    ))
+    )),
+    judged.n_messages,
+    judged.locale
 from judged
 $$;
