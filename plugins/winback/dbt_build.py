@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -109,7 +110,7 @@ def run_part(
     if part == "stage":
         made_of = mart_builds.fingerprint(PROJECT_DIR, _settings())
         since = mart_builds.begin_stage(as_of, suffix, made_of)
-        # the step model writes the same one, which takes longer than many a model
+        # the step model writes the same one
         nodes = invoke(arguments, as_of, suffix, since=since, writes_manifest=False)
         erasure.sweep_after_build(begun_at)
         return nodes
@@ -119,7 +120,10 @@ def run_part(
     scoring.score(as_of, suffix)
     made_of = mart_builds.fingerprint(PROJECT_DIR, _settings() | rhythm)
     since = mart_builds.begin_model(suffix, made_of)
-    nodes = invoke(arguments, as_of, suffix, rhythm, since)
+    # a build that adds to another is of the same project, whose manifest stands; writing it takes
+    # longer than most models
+    writes_manifest = not suffix and (since is None or not (_target() / "manifest.json").exists())
+    nodes = invoke(arguments, as_of, suffix, rhythm, since, writes_manifest=writes_manifest)
     erasure.sweep_after_build(begun_at)
     if not any(status in FAILED for status, _ in nodes.values()):
         mart_builds.complete(suffix)
@@ -156,7 +160,7 @@ def invoke(
     from dbt.cli.main import dbtRunner
 
     config = settings()
-    target = config.home / "dbt" / "target"
+    target = _target()
     of_this_run = {} if as_of is None else _of_this_run(as_of, rhythm or {}, since)
     flags = {
         "--project-dir": PROJECT_DIR,
@@ -182,6 +186,10 @@ def invoke(
         nodes[node.node.name] = (str(node.status), (node.message or "").strip().split("\n")[-1])
         log.info("%-7s %6.2f s  %s", node.status, node.execution_time, node.node.name)
     return nodes
+
+
+def _target() -> Path:
+    return settings().home / "dbt" / "target"
 
 
 def _settings() -> dict[str, object]:

@@ -13,6 +13,7 @@ from winback.dbt_build import build, invoke, schema_suffix
 from winback.errors import ModelBuildFailed
 from winback.extract.feeds import FEEDS
 from winback.extract.snapshot import extract
+from winback.settings import settings
 
 AS_OF = date(2025, 3, 1)
 
@@ -44,6 +45,29 @@ def test_every_model_builds_and_passes_its_tests(
     assert extracted.execute("select count(*) from marts.fct_inactive_six_months") == [(20,)]
     # optional and absent, yet there: an empty table
     assert extracted.execute("select count(*) from staging.stg_order_lines") == [(0,)]
+
+
+@pytest.mark.usefixtures("built")
+def test_the_manifest_stands_while_the_project_does(extracted: Warehouse) -> None:
+    def build_again() -> None:
+        for part in ("stage", "model"):
+            build(part, AS_OF)
+        assert extracted.execute(
+            "select added_to_build_id is not null from ops.mart_build"
+            " order by mart_build_id desc limit 1"
+        ) == [(True,)]
+
+    manifest = settings().home / "dbt" / "target" / "manifest.json"
+    whole = manifest.read_text()
+    build_again()
+    assert manifest.read_text() == whole
+    # of other schemas, which nobody reads
+    for part in ("stage", "model"):
+        build(part, AS_OF, "_beside")
+    assert manifest.read_text() == whole
+    manifest.unlink()
+    build_again()
+    assert manifest.exists()
 
 
 @pytest.mark.usefixtures("built")
