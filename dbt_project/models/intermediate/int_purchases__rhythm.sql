@@ -3,9 +3,8 @@
 {% set key = ['customer_key', 'purchase_date'] %}
 {{ config(**rebuilt_for('int_customers__touched', key=key, until='next_purchase_date')) }}
 {% set by_day = 'partition by customer_key order by purchase_date' %}
-{% set previous = 'lag(purchase_date) over (' ~ by_day ~ ')' %}
 {% set year = "range between interval '364' day preceding and current row" %}
-{% set so_far = by_day ~ ' rows unbounded preceding' %}
+{% set so_far = by_day ~ ' rows unbounded preceding' %} {#- what shares it is made in one pass -#}
 {% set gap_sum = 'coalesce(sum(usual_gap_days) over (' ~ so_far ~ '), 0)' %}
 with numbered as (
     select
@@ -15,10 +14,11 @@ with numbered as (
         n_orders,
         quantity,
         amount_cents,
-        cast(row_number() over ({{ by_day }}) - 1 as integer) as n_gaps,
+        cast(row_number() over ({{ so_far }}) - 1 as integer) as n_gaps,
         min(purchase_date) over ({{ so_far }}) as first_purchase_date,
-        {{ dbt.datediff(previous, "purchase_date", "day") }} as gap_days,
-        lead(purchase_date) over ({{ by_day }}) as next_purchase_date,
+        {{ dbt.datediff('lag(purchase_date) over (' ~ so_far ~ ')', 'purchase_date', 'day') }}
+            as gap_days,
+        lead(purchase_date) over ({{ so_far }}) as next_purchase_date,
         cast(sum(n_orders) over ({{ so_far }}) as bigint) as n_orders_so_far,
         cast(sum(amount_cents) over ({{ so_far }}) as bigint) as turnover_so_far_cents,
         cast(sum(amount_cents) over ({{ by_day }} {{ year }}) as bigint) as turnover_year_cents,
