@@ -33,9 +33,9 @@ STAGE = [
     "int_reasons__described", "int_reasons__stated", "int_experiences__dated",
     "int_products__bought", "int_baskets__described",
     "int_orders__touched", "int_customers__known",
-    "int_contracts__spanned", "int_customers__counted", "int_deliveries__troubled",
-    "int_evidence__described", "int_products__changed", "int_returns__dated",
-    "int_trouble__dated", "int_warning_signs__used",
+    "int_customers__counted", "int_deliveries__troubled", "int_evidence__described",
+    "int_products__changed", "int_returns__dated", "int_trouble__dated",
+    "int_warning_signs__used",
 ]  # fmt: skip
 PARTS = {
     "stage": (STAGE, []),
