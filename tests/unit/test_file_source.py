@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import pytest
@@ -171,3 +173,28 @@ def test_a_quoted_line_break_is_kept(path: Path) -> None:
     rows, broken = read(path, 'id;name\n1;"Ada\nLovelace"\n2;Bob\n')
     assert [row["name"] for row in rows] == ["Ada\nLovelace", "Bob"]
     assert broken == []
+
+
+@pytest.mark.parametrize("how", ["a refusal that is kept", "closed before its end"])
+def test_arrow_has_let_go_of_a_file_that_is_left(
+    path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """A process that ends while a thread of Arrow's gives a function back is aborted."""
+    gc.collect()
+    monkeypatch.setattr(file_source, "BLOCK_BYTES", 512)
+    path.write_text("id;name\n" + "1;x\n" * 1000 + '2;"' + "y" * 2000 + "\n")
+    batches = read_source(orders(path), BrokenRows())
+    next(batches)
+    assert functions_of_a_reader() == 1
+    if how == "a refusal that is kept":
+        with pytest.raises(SourceError) as kept:
+            list(batches)
+        assert "never closed" in str(kept.value)
+    else:
+        batches.close()
+    assert functions_of_a_reader() == 0
+
+
+def functions_of_a_reader() -> int:
+    name = "_read_csv.<locals>.keep_broken"
+    return sum(type(x) is FunctionType and x.__qualname__ == name for x in gc.get_objects())

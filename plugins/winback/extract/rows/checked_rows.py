@@ -7,6 +7,7 @@ file until the stream is loaded. Judging rows is `validation.py`, loading them `
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import IO
 
@@ -116,11 +117,12 @@ class CheckedRows:
 
     def _checked(self) -> Iterator[pa.RecordBatch]:
         broken = BrokenRows()
-        with pa.ipc.new_stream(self._spool, REJECTED) as spool:
-            batches = read_source(self._mapping, broken, self._since)
-            if self._mapping.kind != "file":
-                # a server sends the next rows while these are checked
-                batches = read_ahead(batches, BATCHES_AHEAD)
+        batches = read_source(self._mapping, broken, self._since)
+        if self._mapping.kind != "file":
+            # a server sends the next rows while these are checked
+            batches = read_ahead(batches, BATCHES_AHEAD)
+        # a failure is kept with all that it was raised from, and the source would stay open with it
+        with pa.ipc.new_stream(self._spool, REJECTED) as spool, closing(batches):
             for batch in batches:
                 self.n_read += batch.num_rows
                 self._note_cursor(batch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -17,7 +17,7 @@ class _End:
         self.failure = failure
 
 
-def read_ahead(items: Iterator[Item], n_ahead: int) -> Iterator[Item]:
+def read_ahead(items: Iterator[Item], n_ahead: int) -> Generator[Item, None, None]:
     """Yields the items, the next ones being made meanwhile.
 
     Whoever stops taking them must close the generator (as the end of its last reference does): the

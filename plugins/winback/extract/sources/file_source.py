@@ -9,6 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import threading
+import weakref
 from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterator
@@ -25,7 +27,6 @@ from winback.extract.mapping.dataset import FeedMapping
 from winback.extract.sources.mistaken_files import refuse_other_format, wrong_encoding
 from winback.extract.sources.source_files import SourceFile
 from winback.extract.sources.source_rows import (
-    ROW_NUMBER,
     BrokenRow,
     BrokenRows,
     refuse_missing_columns,
@@ -36,6 +37,8 @@ from winback.extract.sources.source_rows import (
 BLOCK_BYTES = 4 << 20
 # as many as a spreadsheet has; each takes memory, however short the rows are
 MOST_COLUMNS = 16_384
+# its threads take a thousandth of it to end
+ARROW_SECONDS = 10
 
 
 def read_text(
@@ -159,7 +162,9 @@ def _read_csv(
         skipped.append(row.number - 1)
         return "skip"
 
-    n_rows = 0
+    arrow_is_done = threading.Event()
+    weakref.finalize(keep_broken, arrow_is_done.set)
+    reader, n_rows, next_row = None, 0, 1
     with _content(file, mapping) as content:
         try:
             reader = arrow_csv.open_csv(
@@ -175,17 +180,17 @@ def _read_csv(
                 ),
                 arrow_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string())),
             )  # fmt: skip
-            empty = [pa.array([], pa.string()) for _ in names]
             # takes the broken rows of the file's end
-            last = pa.record_batch([*empty, pa.array([], pa.int64())], [*names, ROW_NUMBER])
-            for batch in itertools.chain(_numbered(reader, skipped), [last]):
+            last = pa.record_batch([pa.array([], pa.string()) for _ in names], names)
+            for batch in itertools.chain(reader, [last]):
                 found = [new.popleft() for _ in range(len(new))]
                 if not found and not batch.num_rows:
                     continue
-                _refuse_unclosed_quote(file, mapping, names, batch, found)
+                numbers = _row_numbers(next_row, batch.num_rows, skipped)
+                _refuse_unclosed_quote(file, mapping, names, batch, numbers, found)
                 broken.rows += found
                 n_rows += batch.num_rows + len(found)
-                numbers = batch.column(ROW_NUMBER)
+                next_row = numbers[-1].as_py() + 1 if batch.num_rows else next_row
                 yield with_position(batch, mapping.read_columns, numbers, file.name), len(found)
         except (pa.ArrowInvalid, LookupError) as error:
             if "UTF8" in str(error) or isinstance(error, LookupError):
@@ -196,6 +201,12 @@ def _read_csv(
                 "never closed, or a row is longer than "
                 f"{BLOCK_BYTES >> 20} MB; mend the row or the export"
             ) from error
+        finally:
+            # its threads also hold the function for broken rows; a process that ends while one of
+            # them gives it back is aborted
+            reader = None
+            del keep_broken
+            arrow_is_done.wait(ARROW_SECONDS)
 
 
 def _read_whitespace(
@@ -236,14 +247,17 @@ def _lines(text: io.TextIOWrapper, file: SourceFile, first: int) -> list[str]:
     return io.StringIO(block + rest, newline="").readlines()
 
 
-def _numbered(batches: Iterator[pa.RecordBatch], skipped: list[int]) -> Iterator[pa.RecordBatch]:
-    first = 1
-    for batch in batches:
-        absent = skipped[bisect_left(skipped, first) :]
-        position = np.arange(first, first + batch.num_rows + len(absent))
-        numbers = position[~np.isin(position, absent)][: batch.num_rows]
-        first = int(numbers[-1]) + 1 if batch.num_rows else first
-        yield batch.append_column(ROW_NUMBER, pa.array(numbers, pa.int64()))
+def _row_numbers(first: int, n: int, skipped: list[int]) -> pa.Array:
+    """The positions of the next rows that are not broken.
+
+    Args:
+        first: Where they begin.
+        n: How many there are.
+        skipped: The positions of all broken rows so far, ascending.
+    """
+    absent = skipped[bisect_left(skipped, first) :]
+    position = np.arange(first, first + n + len(absent))
+    return pa.array(position[~np.isin(position, absent)][:n], pa.int64())
 
 
 def _refuse_unclosed_quote(
@@ -251,6 +265,7 @@ def _refuse_unclosed_quote(
     mapping: FeedMapping,
     names: list[str],
     batch: pa.RecordBatch,
+    numbers: pa.Array,
     broken: list[BrokenRow],
 ) -> None:
     """A quotation mark that is not closed makes one value of many rows, which would vanish."""
@@ -262,7 +277,7 @@ def _refuse_unclosed_quote(
             continue
         is_multiline = pc.match_substring(values, "\n")
         multiline += zip(
-            batch.column(ROW_NUMBER).filter(is_multiline).to_pylist(),
+            numbers.filter(is_multiline).to_pylist(),
             values.filter(is_multiline).to_pylist(),
             strict=True,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pyarrow as pa
 
@@ -27,7 +27,7 @@ def read_source(
     since: CursorValue | None = None,
     *,
     is_sample: bool = False,
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
     """Yields a source's rows: the columns that the mapping reads, `ROW_NUMBER` and `SOURCE`.
 
     Args:
