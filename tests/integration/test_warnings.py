@@ -20,7 +20,7 @@ from tests.small_shop import SmallShop, small_shop
 from winback.dbt_build import PARTS, run_part, schema_suffix
 from winback.extract.snapshot import extract
 from winback.kpi.warning_record import record_warnings
-from winback.outreach.warning_list import GOES_TO, NoWarnings, write_warning_list
+from winback.outreach.warning_list import WORDS, NoWarnings, write_warning_list
 from winback.privacy.keyed_hash import address_hash, customer_key
 from winback.settings import settings
 
@@ -115,12 +115,14 @@ def test_owners_who_read_german_are_warned_in_german(warehouse: Warehouse, tmp_p
     assert [row["goes_to"] for row in told.values()] == [
         "Kundenbetreuung", "Leitung der Kundenbetreuung", "Kundenbetreuung",
     ]  # fmt: skip
+    assert [row["severity"] for row in told.values()] == ["mittel", "mittel", "gering"]
 
 
 def test_every_language_tells_the_same_signs_with_the_same_numbers() -> None:
     text = (PROJECT / "dbt_project" / "macros" / "in_words.sql").read_text(encoding="utf-8")
     texts = literal_eval(text[text.index("return({") + 7 : text.index("[var('warning_language')")])
-    assert texts.keys() == GOES_TO.keys() == {"en", "de"}
+    assert texts.keys() == WORDS.keys() == {"en", "de"}
+    assert WORDS["de"].keys() == WORDS["en"].keys()
 
     def shape(language: str) -> dict[str, Any]:
         return {

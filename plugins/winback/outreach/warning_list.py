@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import xlsxwriter
+from psycopg.types.json import Jsonb
 
 from winback.errors import WinbackError
 from winback.outreach.lists import harmless
@@ -26,11 +27,17 @@ from winback.warehouse import connection as warehouse
 
 log = logging.getLogger(__name__)
 
-# whom a warning goes to, by the setting `warning_language`
-GOES_TO = {
-    "en": ("account owner", "manager of the account owner"),
-    "de": ("Kundenbetreuung", "Leitung der Kundenbetreuung"),
-}
+# whom a warning goes to and how grave it is, by the setting `warning_language`
+WORDS = {
+    "en": {
+        "owner": "account owner", "manager": "manager of the account owner",
+        "high": "high", "medium": "medium", "low": "low",
+    },
+    "de": {
+        "owner": "Kundenbetreuung", "manager": "Leitung der Kundenbetreuung",
+        "high": "hoch", "medium": "mittel", "low": "gering",
+    },
+}  # fmt: skip
 COLUMNS = (
     "account_owner", "goes_to", "severity", "signs", "since", "customer_key", "first_name",
     "last_name", "company", "email", "phone", "no_email_because", "no_call_because", "value_tier",
@@ -62,8 +69,9 @@ verdict as (
 
 select
     person.account_owner,
-    case when warned.is_about_contact_person then %(manager)s else %(owner)s end as goes_to,
-    warned.severity, warned.signs, warned.since, warned.customer_key,
+    %(words)s::jsonb ->> case when warned.is_about_contact_person
+        then 'manager' else 'owner' end as goes_to,
+    %(words)s::jsonb ->> warned.severity as severity, warned.signs, warned.since, warned.customer_key,
     person.first_name, person.last_name, person.company,
     case when mail.reasons = '' then person.email end as email,
     case when call.reasons = '' then person.phone end as phone,
@@ -134,14 +142,12 @@ def refresh_warning_list(folder: Path) -> None:
 
 def _read(as_of: date) -> list[tuple[Any, ...]]:
     config = settings()
-    owner, manager = GOES_TO[config.warning_language]
     values = {
         "as_of": as_of,
         "known_until": config.as_of_at(as_of),
         "consent_unused_months": config.consent_unused_months,
         "contact_pause_days": config.contact_pause_days,
-        "owner": owner,
-        "manager": manager,
+        "words": Jsonb(WORDS[config.warning_language]),
     }
     with warehouse.connect("sender") as connection:
         built = connection.execute(

@@ -1,9 +1,8 @@
 """The step select: a verdict on every candidate, the draw, and the planned messages.
 
 Everything of one campaign happens in one transaction, so a run that dies leaves nothing half done
-and a run that is repeated finds its people drawn already. Who is a candidate is the dbt model
-`int_candidates`; what speaks against somebody is the SQL function `ops.eligibility`, and whether
-they are worth it is `economics.py`.
+and a run that is repeated finds its people drawn already. What speaks against somebody is asked in
+`verdicts.py`, and whether they are worth it in `economics.py`.
 """
 
 from __future__ import annotations
@@ -18,86 +17,15 @@ import psycopg
 
 from winback.gate import require_fit_to_act
 from winback.outreach import ramp_up
-from winback.select import economics
+from winback.select import economics, verdicts
 from winback.select.assignment import draw
 from winback.select.campaigns import Campaign, read_campaigns
-from winback.select.customer_rules import NOT_WANTED
 from winback.settings import Settings, settings
 from winback.warehouse import connection as warehouse
 
 log = logging.getLogger(__name__)
 
 FIRST_STEP = 1
-
-_JUDGE = """
-create temporary table judged on commit drop as
-with audience as (
-    -- the date again: the next day's models may have replaced these meanwhile
-    select * from intermediate.int_candidates
-    where as_of = %(as_of)s and state = any(%(states)s) and value_tier = any(%(value_tiers)s)
-)
-select audience.*, verdict.address_hash, verdict.is_eligible, verdict.reasons, verdict.evidence
-from audience
-inner join ops.eligibility(
-    (select array_agg(customer_key order by customer_key) from audience),
-    (select array_agg(last_ordered_at order by customer_key) from audience),
-    %(campaign)s, %(channel)s, %(as_of)s, %(known_until)s, %(consent_unused_months)s,
-    %(contact_pause_days)s
-) as verdict using (customer_key)
-"""
-
-_NOT_WANTED = f"""
-update judged set is_eligible = false, reasons = reasons || array['not_wanted'],
-    evidence = coalesce(evidence, '{{}}') || jsonb_build_object('not_wanted', rules.because)
-from ({NOT_WANTED}) as rules
-where rules.customer_key = judged.customer_key
-"""  # noqa: S608 - texts of our own
-
-# A late or corrected order gives the same silence another name. Whoever was drawn for it keeps the
-# arm: a holdout must not be written to, and whoever was written to is no holdout.
-_SAME_SILENCE = """
-update judged set is_eligible = false, reasons = reasons || array['drawn_under_another_lapse']
-where exists (
-    select 1 from ops.assignment as drawn
-    left join ops.person as person using (customer_key)
-    where drawn.campaign_id = %(campaign)s
-        and coalesce(person.person_key, drawn.customer_key) = judged.customer_key
-        and drawn.lapse_id <> judged.lapse_id
-        and drawn.arm <> 'excluded'
-        and drawn.window_ends_at >= %(known_until)s
-        and judged.last_ordered_at <= drawn.window_starts_at
-)
-"""
-
-# one person of an address stands for all: another would get the same mail, or spoil the holdout
-_ONE_PER_ADDRESS = """
-with ranked as (
-    select customer_key, row_number() over (
-        partition by address_hash
-        order by
-            exists (
-                select 1 from ops.assignment as drawn
-                where drawn.campaign_id = %(campaign)s and drawn.lapse_id = judged.lapse_id
-                    and drawn.arm <> 'excluded'
-            ) desc,
-            customer_key
-    ) as position
-    from judged
-    where is_eligible
-)
-
-update judged set is_eligible = false, reasons = array['address_of_another_customer']
-from ranked
-where ranked.customer_key = judged.customer_key and ranked.position > 1
-"""
-
-_KEEP_VERDICTS = """
-insert into ops.verdict
-    (snapshot_id, campaign_id, customer_key, channel, step, is_eligible, reasons, evidence)
-select
-    %(snapshot)s, %(campaign)s, customer_key, %(channel)s, 'select', is_eligible, reasons, evidence
-from judged
-"""
 
 # Read once and beforehand: the planner takes a table for as empty as it is when the statement
 # begins, and looked through all that the statement had inserted so far, for each row anew.
@@ -256,14 +184,11 @@ def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings)
             "select pg_advisory_xact_lock(hashtextextended(%(campaign)s, 1))", values
         )
         _store_campaign(connection, campaign)
-        connection.execute(_JUDGE, values)
-        connection.execute("analyze judged")
-        connection.execute(_NOT_WANTED, values)
-        connection.execute(_SAME_SILENCE, values)
+        verdicts.judge(connection, values)
         terms = economics.judge_customers(connection, campaign, values)
-        connection.execute(_ONE_PER_ADDRESS, values)
+        verdicts.one_per_address(connection, values)
         economics.judge_campaign(connection, terms)
-        connection.execute(_KEEP_VERDICTS, values)
+        verdicts.keep(connection, values)
         n_excluded = connection.execute(_EXCLUDE, values).rowcount
         candidates = connection.execute(_TO_DRAW, values).fetchall()
         arms = draw(

@@ -30,6 +30,9 @@ returns table (
 )
 language sql
 stable
+parallel safe
+-- a call is about many people, which the planner can not know: it shares dear calls alone
+cost 1000000
 as $$
 with campaign as (
     select

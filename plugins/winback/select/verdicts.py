@@ -1,0 +1,122 @@
+"""A verdict on every candidate of a campaign: the temporary table `judged` of a selection.
+
+Who is a candidate is the dbt model `int_candidates`; what speaks against somebody is the SQL
+function `ops.eligibility`. What it costs is added in `economics.py`, and who is drawn and planned
+belongs to `selection.py`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from winback.select.customer_rules import NOT_WANTED
+
+# the candidates are judged in so many parts, which the server's processes take one after another
+PARTS = 4
+
+_AUDIENCE = f"""
+create temporary table audience on commit drop as
+select *, ntile({PARTS}) over (order by customer_key) as part
+from intermediate.int_candidates
+-- the date again: the next day's models may have replaced these meanwhile
+where as_of = %(as_of)s and state = any(%(states)s) and value_tier = any(%(value_tiers)s)
+"""  # noqa: S608 - texts of our own
+
+# the server shares calls among its processes, and not what one of them does
+_VERDICTS = " union all ".join(
+    f"""
+    select * from ops.eligibility(
+        (select array_agg(customer_key order by customer_key) from audience where part = {part}),
+        (select array_agg(last_ordered_at order by customer_key) from audience where part = {part}),
+        %(campaign)s, %(channel)s, %(as_of)s, %(known_until)s, %(consent_unused_months)s,
+        %(contact_pause_days)s
+    )
+    """  # noqa: S608 - texts of our own
+    for part in range(1, PARTS + 1)
+)
+_JUDGE = f"""
+create temporary table judged on commit drop as
+select audience.*, verdict.address_hash, verdict.is_eligible, verdict.reasons, verdict.evidence
+from audience
+inner join ({_VERDICTS}) as verdict using (customer_key)
+"""  # noqa: S608 - texts of our own
+
+_NOT_WANTED = f"""
+update judged set is_eligible = false, reasons = reasons || array['not_wanted'],
+    evidence = coalesce(evidence, '{{}}') || jsonb_build_object('not_wanted', rules.because)
+from ({NOT_WANTED}) as rules
+where rules.customer_key = judged.customer_key
+"""  # noqa: S608 - texts of our own
+
+# A late or corrected order gives the same silence another name. Whoever was drawn for it keeps the
+# arm: a holdout must not be written to, and whoever was written to is no holdout.
+_SAME_SILENCE = """
+update judged set is_eligible = false, reasons = reasons || array['drawn_under_another_lapse']
+where exists (
+    select 1 from ops.assignment as drawn
+    left join ops.person as person using (customer_key)
+    where drawn.campaign_id = %(campaign)s
+        and coalesce(person.person_key, drawn.customer_key) = judged.customer_key
+        and drawn.lapse_id <> judged.lapse_id
+        and drawn.arm <> 'excluded'
+        and drawn.window_ends_at >= %(known_until)s
+        and judged.last_ordered_at <= drawn.window_starts_at
+)
+"""
+
+# one person of an address stands for all: another would get the same mail, or spoil the holdout
+_ONE_PER_ADDRESS = """
+with ranked as (
+    select customer_key, row_number() over (
+        partition by address_hash
+        order by
+            exists (
+                select 1 from ops.assignment as drawn
+                where drawn.campaign_id = %(campaign)s and drawn.lapse_id = judged.lapse_id
+                    and drawn.arm <> 'excluded'
+            ) desc,
+            customer_key
+    ) as position
+    from judged
+    where is_eligible
+)
+
+update judged set is_eligible = false, reasons = array['address_of_another_customer']
+from ranked
+where ranked.customer_key = judged.customer_key and ranked.position > 1
+"""
+
+_KEEP_VERDICTS = """
+insert into ops.verdict
+    (snapshot_id, campaign_id, customer_key, channel, step, is_eligible, reasons, evidence)
+select
+    %(snapshot)s, %(campaign)s, customer_key, %(channel)s, 'select', is_eligible, reasons, evidence
+from judged
+"""
+
+
+def judge(connection: psycopg.Connection, values: dict[str, Any]) -> None:
+    """Makes `judged`: each candidate, whether they are eligible, and every reason why not.
+
+    Args:
+        connection: As the sender, in the transaction of the selection.
+        values: Parameters of the selection's statements.
+    """
+    connection.execute(_AUDIENCE, values)
+    connection.execute("analyze audience")
+    connection.execute(_JUDGE, values)
+    connection.execute("analyze judged")
+    connection.execute(_NOT_WANTED, values)
+    connection.execute(_SAME_SILENCE, values)
+
+
+def one_per_address(connection: psycopg.Connection, values: dict[str, Any]) -> None:
+    """Excludes from `judged` all but one of the eligible who share an address."""
+    connection.execute(_ONE_PER_ADDRESS, values)
+
+
+def keep(connection: psycopg.Connection, values: dict[str, Any]) -> None:
+    """Writes what `judged` holds by now to `ops.verdict`."""
+    connection.execute(_KEEP_VERDICTS, values)
