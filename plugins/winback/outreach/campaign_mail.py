@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from operator import attrgetter
 from typing import Any
 
 from winback.outreach.kept_connection import KeptConnection
@@ -49,6 +51,16 @@ def compose_all(
     ids = campaign.sendgrid_templates.model_dump()
     require_templates(transport, ids)
     return {shape: compose_template_mail(folder, ids[shape[0]], shape, sender) for shape in SHAPES}
+
+
+def alike(claims: Sequence[Claim]) -> list[list[Claim]]:
+    """Claims by the request they probably go into; what is told apart only by the check before a
+    request is checked once more before its own.
+
+    Args:
+        claims: In the order of their likely shape.
+    """
+    return [list(each) for _, each in groupby(claims, attrgetter("likely_shape"))]
 
 
 def next_slot(

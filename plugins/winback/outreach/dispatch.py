@@ -31,7 +31,7 @@ from winback.outreach import (
     ramp_up,
     scheduled_batches,
 )
-from winback.outreach.campaign_mail import Mails, Request, body_of, compose_all, next_slot
+from winback.outreach.campaign_mail import Mails, Request, alike, body_of, compose_all, next_slot
 from winback.outreach.kept_connection import KeptConnection
 from winback.outreach.message import Recipient, Sender, Shape
 from winback.outreach.permission import require_allowed
@@ -178,7 +178,7 @@ class _Run:
 
     def _send(self, claims: list[ledger.Claim]) -> bool:
         """Sends a batch in as many requests as it takes; returns whether to go on."""
-        waiting = [claims]
+        waiting = alike(claims)
         self.halved = None
         try:
             while waiting and not self.end.is_set():

@@ -10,7 +10,8 @@ decided in `dispatch.py`; whether a campaign runs is `campaign_state.py`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -48,7 +49,7 @@ where message_id in (
     order by claim_order limit %(n)s
     for no key update skip locked
 )
-returning message_id, fence, claim_order
+returning message_id, fence, likely_shape, claim_order
 """
 _THEIRS = "message_id = any(array(select message_id from own))"
 
@@ -57,11 +58,13 @@ _THEIRS = "message_id = any(array(select message_id from own))"
 class Claim:
     """A message that this worker alone may send until its lease ends.
 
-    `fence` is the number of the claim: whoever holds an older one can change nothing.
+    `fence` is the number of the claim: whoever holds an older one can change nothing. Those of one
+    `likely_shape` probably go into one request.
     """
 
     message_id: UUID
     fence: int
+    likely_shape: str = field(default="", compare=False)
 
 
 @dataclass
@@ -85,8 +88,8 @@ def claim(
 ) -> list[Claim]:
     """Takes up to one batch of planned messages.
 
-    Of dormant addresses no more than today's portion of the ramp-up (`ramp_up.py`), by all workers
-    together. Claims whose worker is gone are taken when nothing else is left.
+    What is alike comes together. Of dormant addresses no more than today's portion of the ramp-up
+    (`ramp_up.py`), by all workers together. Claims of dead workers are taken when nothing else is.
 
     Args:
         connection: As the sender; the caller commits.
@@ -101,7 +104,7 @@ def claim(
         release_dead_claims(connection)
         passed.reached = passed.dormant = 0
         claims = _claim(connection, campaign, worker, config, passed)
-    return sorted(claims, key=lambda each: each.message_id)
+    return sorted(claims, key=attrgetter("likely_shape", "message_id"))
 
 
 def release(connection: psycopg.Connection, claims: Sequence[Claim]) -> None:
@@ -253,26 +256,23 @@ def cancel_rest_of_cancelled_campaigns(connection: psycopg.Connection) -> int:
 def _claim(
     connection: psycopg.Connection, campaign: str, worker: str, config: Settings, passed: Passed
 ) -> list[Claim]:
-    values: dict[str, Any] = {
-        "campaign": campaign,
-        "worker": worker,
-        "lease": config.send_lease_seconds,
-    }
+    values: dict[str, Any] = {"campaign": campaign, "worker": worker}
+    values["lease"] = config.send_lease_seconds
     rows = connection.execute(
         CLAIM,
         values
         | {"is_dormant": False, "day": None, "passed": passed.reached, "n": config.send_batch_size},
     ).fetchall()
-    passed.reached = max([passed.reached, *(order for _, _, order in rows)])
+    passed.reached = max([passed.reached, *(order for *_, order in rows)])
     n_more = config.send_batch_size - len(rows)
     portion = ramp_up.left_today(connection, campaign, config, passed.dormant) if n_more else None
     if portion:
         values |= {"is_dormant": True, "day": portion.day, "passed": passed.dormant}
         dormant = connection.execute(CLAIM, values | {"n": min(n_more, portion.n_left)}).fetchall()
         ramp_up.take(connection, campaign, portion.day, len(dormant))
-        passed.dormant = max([passed.dormant, *(order for _, _, order in dormant)])
+        passed.dormant = max([passed.dormant, *(order for *_, order in dormant)])
         rows += dormant
-    return [Claim(message_id, fence) for message_id, fence, _ in rows]
+    return [Claim(*row) for *row, _ in rows]
 
 
 def _move(

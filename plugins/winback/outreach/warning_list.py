@@ -71,7 +71,8 @@ select
     person.account_owner,
     %(words)s::jsonb ->> case when warned.is_about_contact_person
         then 'manager' else 'owner' end as goes_to,
-    %(words)s::jsonb ->> warned.severity as severity, warned.signs, warned.since, warned.customer_key,
+    %(words)s::jsonb ->> warned.severity as severity,
+    warned.signs, warned.since, warned.customer_key,
     person.first_name, person.last_name, person.company,
     case when mail.reasons = '' then person.email end as email,
     case when call.reasons = '' then person.phone end as phone,

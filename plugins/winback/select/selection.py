@@ -95,11 +95,16 @@ with earlier as materialized (
 to_plan as (
     select assigned.lapse_id, customer_key, judged.address_hash, worked_out.profit_cents,
         reached.address_hash is null as is_dormant, worked_out.is_must_win,
+        concat_ws(
+            ' ', lower(left(judged.locale, 2)), case when person.first_name <> '' then 'named' end,
+            judged.evidence ->> 'ground'
+        ) as likely_shape,
         row_number() over (partition by judged.address_hash order by customer_key) as position
     from ops.assignment as assigned
     inner join judged using (customer_key)
     inner join worked_out using (customer_key)
     left join reached on reached.address_hash = judged.address_hash
+    left join pii.customers as person using (customer_key)
     where assigned.campaign_id = %(campaign)s
         and assigned.snapshot_id = %(snapshot)s
         and assigned.arm = 'treated'
@@ -107,9 +112,9 @@ to_plan as (
 
 insert into ops.outreach
     (campaign_id, lapse_id, step, channel, customer_key, address_hash, snapshot_id, as_of, template,
-     expected_profit_cents, is_dormant)
+     expected_profit_cents, is_dormant, likely_shape)
 select %(campaign)s, lapse_id, %(first_step)s, %(channel)s, customer_key,
-    address_hash, %(snapshot)s, %(as_of)s, %(template)s, profit_cents, is_dormant
+    address_hash, %(snapshot)s, %(as_of)s, %(template)s, profit_cents, is_dormant, likely_shape
 from to_plan
 where position = 1
     and not exists (select 1 from earlier where earlier.lapse_id = to_plan.lapse_id)

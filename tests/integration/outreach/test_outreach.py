@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from uuid import UUID
 
 import pytest
 
+from tests.integration.outreach.test_dynamic_templates import newest_requests
 from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, configure, event, n_planned, send
 from winback.errors import DispatchRefused, SettingsError
 from winback.outreach import last_check
@@ -259,10 +261,9 @@ def test_a_paused_campaign_sends_nothing(flow: MailFlow) -> None:
     assert (flow.sandbox.counts()["requests"], n_planned(flow)) == (before, n)
 
 
-def test_before_a_request_only_its_own_recipients_are_asked_about_again(
-    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each language, with and without a name, takes a request; all are in the first check."""
+@pytest.fixture
+def asked(flow: MailFlow, monkeypatch: pytest.MonkeyPatch) -> list[list[UUID]]:
+    """Whom each last check is about, one batch and one connection for all."""
     configure(flow, monkeypatch, send_batch_size=1000, send_connections=1)
     asked: list[list[UUID]] = []
     check = last_check.check
@@ -272,10 +273,38 @@ def test_before_a_request_only_its_own_recipients_are_asked_about_again(
         return check(connection, claims, *rest)
 
     monkeypatch.setattr(last_check, "check", counting)
+    return asked
+
+
+def test_before_a_request_its_own_recipients_are_asked_about_and_nobody_twice(
+    flow: MailFlow, asked: list[list[UUID]]
+) -> None:
+    """Each language, with and without a name, takes a request."""
     n = n_planned(flow)
     assert send(flow)["accepted"] == n
-    everybody, *later = asked
-    assert len(everybody) == n
-    assert len(later) == 3
-    again = [message_id for each in later for message_id in each]
-    assert len(set(again)) == len(again) < n
+    assert len(asked) == 4
+    everybody = [message_id for each in asked for message_id in each]
+    assert len(set(everybody)) == len(everybody) == n
+
+
+def test_who_is_not_like_they_were_planned_is_asked_about_again_and_gets_the_right_mail(
+    flow: MailFlow, asked: list[list[UUID]]
+) -> None:
+    n = n_planned(flow)
+    # not the first of those who are alike: the mail of the first one is the one that is sent first
+    [(message_id, locale)] = flow.warehouse.execute(
+        "update raw.customers as c"
+        " set locale = case c.locale when 'de_DE' then 'en_GB' else 'de_DE' end"
+        " from (select * from ops.outreach order by message_id desc limit 1) as o"
+        " where c.customer_key = o.customer_key returning o.message_id, c.locale"
+    )
+    before = flow.sandbox.counts()["requests"]
+    assert send(flow)["accepted"] == n
+    times = Counter(x for each in asked for x in each)
+    assert [x for x, n_times in times.items() if n_times > 1] == [message_id]
+    [body] = [
+        body
+        for body in newest_requests(flow, flow.sandbox.counts()["requests"] - before)
+        if any(p["custom_args"]["message_id"] == str(message_id) for p in body["personalizations"])
+    ]
+    assert ("Guten Tag" in body["content"][0]["value"]) == (locale == "de_DE")
