@@ -47,7 +47,9 @@ create table if not exists recipient (
     answered_at real                 -- null until its events were posted or given up
 );
 create index if not exists recipient_by_key on recipient (message_id);
-create index if not exists recipient_unanswered on recipient (id) where answered_at is null;
+-- by the time, so that a look at what is due does not pass all that is not
+create index if not exists recipient_waiting on recipient (received_at) where answered_at is null;
+drop index if exists recipient_unanswered;
 create table if not exists event (
     id integer primary key,
     recipient_id integer not null references recipient (id),
@@ -83,7 +85,7 @@ _UNANSWERED = (
     "r.custom_args, r.categories, q.has_open_tracking, q.has_click_tracking "
     "from recipient r join request q on q.number = r.request_number "
     "where r.answered_at is null and r.received_at <= ? "
-    f"and r.request_number not in ({HELD}) order by r.id limit ?"
+    f"and r.request_number not in ({HELD}) order by r.received_at, r.id limit ?"
 )
 
 
