@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import OWNER, Warehouse, WarehouseFactory
 from tests.integration.test_warehouse import STATES, TO_REACH
 from winback.model import rhythm
-from winback.outreach import delivery_trouble, ledger
+from winback.outreach import delivery_trouble, ended_workers, ledger
 from winback.outreach.campaign_state import read_campaign_states
 from winback.settings import settings
 from winback.warehouse import setup
@@ -98,7 +98,7 @@ def test_every_message_keeps_its_state_and_goes_on(old: Warehouse) -> None:
         assert len(claims) == 4
         assert len(ledger.mark_dispatching(connection, claims, settings())) == 4
         ledger.accepted(connection, claims, "x")
-        assert ledger.settle_dead_dispatches(connection) == 2
+        assert ended_workers.settle_dead_dispatches(connection) == 2
         [status] = read_campaign_states(connection)
     assert status.counts["accepted"] == 6
     assert status.counts["unknown"] == 4

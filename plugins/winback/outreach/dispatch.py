@@ -26,6 +26,7 @@ from winback.errors import CampaignError, DispatchRefused, TransportStopped, Win
 from winback.outreach import (
     campaign_state,
     delivery_trouble,
+    ended_workers,
     last_check,
     ledger,
     ramp_up,
@@ -71,11 +72,9 @@ def outreach(snapshot_id: int, as_of: date) -> dict[str, Counter[str]]:
             open_connections.callback(kept.close)
         with lanes[0].transaction() as connection:
             require_allowed(connection, snapshot_id, as_of, config)
-            ledger.release_dead_claims(connection)
-            n_dead = ledger.settle_dead_dispatches(connection)
+            ended_workers.release_dead_claims(connection)
+            ended_workers.settle_dead_dispatches(connection)
             ledger.cancel_rest_of_cancelled_campaigns(connection)
-        if n_dead:
-            log.warning("%s messages of an ended worker are unknown now", n_dead)
         done = {
             campaign.name: _send_campaign(campaign, snapshot_id, as_of, config, lanes)
             for campaign in read_campaigns(config.campaigns)

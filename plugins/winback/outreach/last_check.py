@@ -32,8 +32,8 @@ create temporary table if not exists found (
 _CHECK = f"""
 with claimed as (
     select
-        o.message_id, o.fence, o.customer_key, o.address_hash, o.campaign_id, o.step, o.channel,
-        o.resend_of, a.occasion_date,
+        own.position, o.message_id, o.customer_key, o.address_hash, o.campaign_id, o.step,
+        o.channel, o.resend_of, a.occasion_date,
         coalesce((
             select merged.winner_key from ops.customer_merge as merged
             where merged.customer_key = o.customer_key and merged.unmerged_at is null
@@ -59,7 +59,8 @@ with claimed as (
         ], null) as own_reasons,
         -- by the key, that what lies together is looked up together
         row_number() over (order by o.customer_key) as asked_at
-    from unnest(%(ids)b::uuid[], %(fences)b::bigint[]) as own (message_id, fence)
+    from unnest(%(ids)b::uuid[], %(fences)b::bigint[])
+        with ordinality as own (message_id, fence, position)
     -- one by one: by the planner's statistics nothing is claimed, and it compared all with all
     cross join lateral (
         select * from ops.outreach
@@ -72,8 +73,8 @@ with claimed as (
 
 judged as materialized (
     select
+        claimed.position,
         claimed.message_id,
-        claimed.fence,
         claimed.customer_key,
         verdict.reasons || claimed.own_reasons || array_remove(array[
             -- most were never written to before
@@ -130,9 +131,9 @@ kept as (
     select message_id, customer_key, reasons, evidence from judged
 )
 
-select message_id, fence, reasons, email, first_name, locale, occasion_date, since, ground
+select position, reasons, email, first_name, locale, occasion_date, since, ground
 from judged
-order by message_id
+order by position
 """  # noqa: S608 - texts of our own
 
 
@@ -189,14 +190,13 @@ def check(
     token = tokens()
     connection.execute(_FOUND)
     for row in connection.execute(_CHECK, values):
-        message_id, fence, reasons, email, name, locale, bought, since, ground = row
-        url = f"{page}{token(message_id)}"
-        recipient = (
-            None
-            if reasons
-            else Recipient(message_id, email, name, locale, bought, since, url, ground)
-        )
-        checked.append(Checked(Claim(message_id, fence), recipient, reasons))
+        position, reasons, email, name, locale, bought, since, ground = row
+        claim = claims[position - 1]
+        recipient = None
+        if not reasons:
+            url = f"{page}{token(claim.message_id)}"
+            recipient = Recipient(claim.message_id, email, name, locale, bought, since, url, ground)
+        checked.append(Checked(claim, recipient, reasons))
     return checked
 
 

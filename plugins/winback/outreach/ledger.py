@@ -1,7 +1,8 @@
 """The send ledger: every change of state of a planned message, each as one compare-and-set.
 
 planned → claimed → dispatching → accepted | rejected | unknown → delivered | bounced | dropped.
-What waits at the provider is taken back by `scheduled_batches.py`, or unknown by `lost_answers.py`.
+What waits at the provider is taken back by `scheduled_batches.py`, or unknown by `lost_answers.py`;
+what a worker left behind that ended is settled by `ended_workers.py`.
 The database refuses any other transition. Rows are planned by `select/selection.py`; events move
 them in `record/events.py`; what is asked before a request is `last_check.py`; when to do what is
 decided in `dispatch.py`; whether a campaign runs is `campaign_state.py`.
@@ -18,6 +19,7 @@ from uuid import UUID
 import psycopg
 
 from winback.outreach import ramp_up
+from winback.outreach.ended_workers import release_dead_claims
 from winback.settings import Settings
 
 MAYBE_TAKEN = ("dispatching", "unknown", "abandoned")
@@ -112,17 +114,6 @@ def release(connection: psycopg.Connection, claims: Sequence[Claim]) -> None:
     _move(connection, claims, "claimed", "planned", None)
 
 
-def release_dead_claims(connection: psycopg.Connection) -> None:
-    """Plans anew what a worker had claimed whose lease ended, and gives back its portion."""
-    connection.execute(
-        "update ops.outreach set state = 'planned', portion_day = null where message_id in ("
-        "  select message_id from ops.outreach"
-        "  where is_pending and state = 'claimed' and lease_until < now()"
-        # who holds the row is at work on it
-        "  order by message_id for no key update skip locked)"
-    )
-
-
 def cancel(connection: psycopg.Connection, claims: Sequence[Claim], reason: str) -> None:
     """Ends claims that may not be sent, with the reason."""
     _move(connection, claims, "claimed", "cancelled", reason)
@@ -134,13 +125,16 @@ def hold(connection: psycopg.Connection, claims: Sequence[Claim], config: Settin
     What was claimed of the portion of a day that is over is released, and waits for another.
     """
     rows = connection.execute(
-        f"{_OWN} select message_id, coalesce(portion_day = {ramp_up.TODAY}, true) from own",  # noqa: S608
+        # those alone that are not held: of a thousand it is seldom one
+        f"{_OWN} select message_id, message_id in (select message_id from own)"  # noqa: S608
+        " from unnest(%(ids)b::uuid[]) as asked (message_id) where message_id not in"
+        f" (select message_id from own where coalesce(portion_day = {ramp_up.TODAY}, true))",
         {"zone": config.business_timezone, **_asked(claims, ["claimed"])},
     ).fetchall()
-    held: dict[UUID, bool] = dict(rows)
-    if late := [claim for claim in claims if held.get(claim.message_id) is False]:
+    is_late: dict[UUID, bool] = dict(rows)
+    if late := [claim for claim in claims if is_late.get(claim.message_id)]:
         release(connection, late)
-    return [claim for claim in claims if held.get(claim.message_id)]
+    return [claim for claim in claims if claim.message_id not in is_late]
 
 
 def mark_dispatching(
@@ -153,16 +147,19 @@ def mark_dispatching(
     """
     lease = config.send_timeout_seconds + config.send_lease_seconds
     rows = connection.execute(
-        "update ops.outreach set state = 'dispatching', dispatching_at = now(), reason = null,"
-        " lease_until = now() + make_interval(secs => %(lease)s)"
+        "with marked as (update ops.outreach set state = 'dispatching', dispatching_at = now(),"
+        " reason = null, lease_until = now() + make_interval(secs => %(lease)s)"
         # `is true`: else the planner makes a join of it, of all with all
         " where message_id = any(%(ids)b::uuid[]) and state = any(%(states)s) and ((message_id,"
         "  fence) in (select * from unnest(%(ids)b::uuid[], %(fences)b::bigint[]))) is true"
         # clock_timestamp: the check before may have taken longer than what was left of the lease
-        " and lease_until > clock_timestamp() returning message_id, fence",
+        " and lease_until > clock_timestamp() returning message_id)"
+        " select message_id from unnest(%(ids)b::uuid[]) as asked (message_id)"
+        " where message_id not in (select message_id from marked)",
         _asked(claims, ["claimed"]) | {"lease": lease},
-    ).fetchall()
-    return [Claim(*row) for row in rows]
+    )
+    lost = {message_id for (message_id,) in rows}
+    return [claim for claim in claims if claim.message_id not in lost]
 
 
 def accepted(
@@ -222,19 +219,6 @@ def rejected(connection: psycopg.Connection, claims: Sequence[Claim], reason: st
 def unknown(connection: psycopg.Connection, claims: Sequence[Claim], reason: str) -> None:
     """Nobody knows whether the provider took these; an event or a person decides."""
     _move(connection, claims, "dispatching", "unknown", reason)
-
-
-def settle_dead_dispatches(connection: psycopg.Connection) -> int:
-    """Makes unknown what a worker was sending when it died; returns how many."""
-    return connection.execute(
-        "update ops.outreach set state = 'unknown', settled_at = now(),"
-        " reason = 'the worker ended while the request was under way'"
-        " where message_id in ("
-        "  select message_id from ops.outreach"
-        "  where is_pending and state = 'dispatching' and lease_until < now()"
-        # who holds the row is settling it
-        "  order by message_id for no key update skip locked)"
-    ).rowcount
 
 
 def cancel_rest_of_cancelled_campaigns(connection: psycopg.Connection) -> int:

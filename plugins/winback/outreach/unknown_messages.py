@@ -15,8 +15,8 @@ from uuid import UUID
 import psycopg
 from psycopg.rows import class_row
 
-from winback.outreach import ledger
 from winback.outreach.decisions import Decision, NotDecided, keep
+from winback.outreach.ended_workers import settle_dead_dispatches
 
 # the provider's events come within minutes; after a day there will be none
 WAITS_FOR_EVENTS_HOURS = 24
@@ -139,7 +139,7 @@ def _abandon(connection: psycopg.Connection, message_ids: list[UUID]) -> None:
 
 def _lock_unknown(connection: psycopg.Connection, message_ids: Sequence[UUID]) -> dict[UUID, str]:
     """The campaign of each, once nobody else can change them and all are unknown."""
-    ledger.settle_dead_dispatches(connection)
+    settle_dead_dispatches(connection)
     rows = connection.execute(
         "select message_id, campaign_id, state from ops.outreach where message_id = any(%s)"
         " order by message_id for no key update",

@@ -17,7 +17,8 @@ from uuid import UUID
 import psycopg
 
 from winback.outreach import delivery_trouble
-from winback.outreach.ledger import cancel_rest_of_cancelled_campaigns, settle_dead_dispatches
+from winback.outreach.ended_workers import settle_dead_dispatches
+from winback.outreach.ledger import cancel_rest_of_cancelled_campaigns
 from winback.outreach.lists import refresh_lists
 from winback.outreach.taking_back import look_again
 from winback.outreach.warning_list import refresh_warning_list
