@@ -96,21 +96,24 @@ judged as materialized (
                 then 'no_address' end,
             -- a message must say what allows it, and since when
             case when cardinality(verdict.reasons) = 0 and (
-                verdict.evidence ->> 'since' is null
-                or verdict.evidence ->> 'ground' not in ('consent', 'existing_customer')
+                verdict.since is null
+                or verdict.ground not in ('consent', 'existing_customer')
             ) then 'consent_missing' end,
             case when rules.because is not null then 'not_wanted' end,
             case when too_dear.parts is not null then 'costs_more_than_it_returns' end
         ], null) as reasons,
-        verdict.evidence || jsonb_strip_nulls(
-            jsonb_build_object('not_wanted', rules.because, 'economics', too_dear.parts)
-        ) as evidence,
+        case
+            when rules.because is null and too_dear.parts is null then verdict.evidence
+            else verdict.evidence || jsonb_strip_nulls(
+                jsonb_build_object('not_wanted', rules.because, 'economics', too_dear.parts)
+            )
+        end as evidence,
         person.email,
         person.first_name,
         verdict.locale,
         claimed.occasion_date,
-        ((verdict.evidence ->> 'since')::timestamptz at time zone %(zone)s)::date as since,
-        verdict.evidence ->> 'ground' as ground
+        (verdict.since at time zone %(zone)s)::date as since,
+        verdict.ground
     from claimed
     inner join ops.eligibility(
         (select array_agg(customer_key order by asked_at) from claimed),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -97,7 +98,7 @@ to_plan as (
         reached.address_hash is null as is_dormant, worked_out.is_must_win,
         concat_ws(
             ' ', lower(left(judged.locale, 2)), case when person.first_name <> '' then 'named' end,
-            judged.evidence ->> 'ground'
+            judged.ground
         ) as likely_shape,
         row_number() over (partition by judged.address_hash order by customer_key) as position
     from ops.assignment as assigned
@@ -195,12 +196,14 @@ def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings)
         terms = economics.judge_customers(connection, campaign, values)
         verdicts.one_per_address(connection, values)
         economics.judge_campaign(connection, terms)
-        verdicts.keep(connection, values)
-        n_excluded = connection.execute(_EXCLUDE, values).rowcount
         candidates = connection.execute(_TO_DRAW, values).fetchall()
-        arms = draw(
-            candidates, campaign.holdout_pct, config.assignment_salt, f"{campaign.name}\x1f{as_of}"
-        )
+        batch = f"{campaign.name}\x1f{as_of}"
+        with ThreadPoolExecutor(1) as beside:
+            # the server writes while this process draws
+            kept = beside.submit(verdicts.keep, connection, values)
+            arms = draw(candidates, campaign.holdout_pct, config.assignment_salt, batch)
+            kept.result()
+        n_excluded = connection.execute(_EXCLUDE, values).rowcount
         _keep_draw(connection, arms)
         connection.execute(_ASSIGN, values)
         connection.execute(_CLOSE_OLDER_LAPSES, values)

@@ -39,7 +39,7 @@ _VERDICTS = " union all ".join(
 _JUDGE = f"""
 create temporary table judged on commit drop as
 select audience.*, verdict.address_hash, verdict.is_eligible, verdict.reasons, verdict.evidence,
-    verdict.locale
+    verdict.locale, verdict.ground
 from audience
 inner join ({_VERDICTS}) as verdict using (customer_key)
 """  # noqa: S608 - texts of our own

@@ -26,7 +26,10 @@ returns table (
     -- what the ledger holds about the person, whatever became of it
     n_messages bigint,
     -- how to write to them
-    locale text
+    locale text,
+    -- what allows it, and since when
+    ground text,
+    since timestamptz
 )
 language sql
 stable
@@ -341,23 +344,39 @@ select
     judged.address_hash,
     cardinality(judged.reasons) = 0,
     judged.reasons,
-    jsonb_strip_nulls(jsonb_build_object(
-        'ground', ground,
-        'since', case ground
-            when 'existing_customer' then address_from_sale_at
-            when 'until_objection' then null
-            else granted_at
-        end,
-        'consent', case when ground is null or ground in ('consent', 'presumed_consent')
-            then consent_id end,
-        'suppression', suppression_id,
-        'payment', coalesce(dunned_payment_id, disputed_payment_id),
-        'complaint', open_complaint_id,
-        'order', later_order_id,
-        'holdout', holdout_assignment_id,
-        'message', other_message_id
-    )),
+    -- most have nothing but what allows it
+    case
+        when num_nonnulls(
+            suppression_id, dunned_payment_id, disputed_payment_id, open_complaint_id, later_order_id,
+            holdout_assignment_id, other_message_id
+        ) = 0 then allowed.evidence
+        else allowed.evidence || jsonb_strip_nulls(jsonb_build_object(
+            'suppression', suppression_id,
+            'payment', coalesce(dunned_payment_id, disputed_payment_id),
+            'complaint', open_complaint_id,
+            'order', later_order_id,
+            'holdout', holdout_assignment_id,
+            'message', other_message_id
+        ))
+    end,
     judged.n_messages,
-    judged.locale
+    judged.locale,
+    judged.ground,
+    allowed.since
 from judged
+cross join lateral (
+    select case ground
+        when 'existing_customer' then address_from_sale_at
+        when 'until_objection' then null
+        else granted_at
+    end as since
+) as dated
+cross join lateral (
+    select dated.since, jsonb_strip_nulls(jsonb_build_object(
+        'ground', ground,
+        'since', dated.since,
+        'consent', case when ground is null or ground in ('consent', 'presumed_consent')
+            then consent_id end
+    )) as evidence
+) as allowed
 $$;
