@@ -106,7 +106,7 @@ def claim(
         release_dead_claims(connection)
         passed.reached = passed.dormant = 0
         claims = _claim(connection, campaign, worker, config, passed)
-    return sorted(claims, key=attrgetter("likely_shape", "message_id"))
+    return sorted(claims, key=attrgetter("likely_shape", "message_id.int"))
 
 
 def release(connection: psycopg.Connection, claims: Sequence[Claim]) -> None:
