@@ -42,7 +42,8 @@ UNLINKED: dict[str, tuple[str, str]] = {
         "customer_key address_hash lapse_id provider_message_id expected_profit_cents",
         "message_id campaign_id step channel snapshot_id as_of template state fence lease_until"
         " claimed_by reason resend_of is_lapse_open planned_at dispatching_at accepted_at"
-        " settled_at claim_order is_pending is_cancelled is_dormant portion_day batch_id send_at",
+        " settled_at claim_order is_pending is_cancelled is_dormant portion_day batch_id send_at"
+        " likely_shape",
     ),
     "ops.event": (
         "detail opt_in_request_id",
