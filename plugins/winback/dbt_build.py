@@ -5,6 +5,7 @@ What is built is in `dbt_project/`. Nothing here selects, counts or knows a colu
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -160,7 +161,8 @@ def invoke(
     Raises:
         ModelBuildFailed: dbt could not run at all, for instance on a syntax error.
     """
-    from dbt.cli.main import dbtRunner
+    with _without_looking_for_garbage():
+        from dbt.cli.main import dbtRunner
 
     config = settings()
     target = _target()
@@ -240,6 +242,18 @@ def _login() -> dict[str, str]:
         "DBT_ENV_SECRET_WAREHOUSE_PASSWORD": unquote(parts.password or ""),
         "DBT_WAREHOUSE_DATABASE": parts.path.lstrip("/"),
     }
+
+
+@contextmanager
+def _without_looking_for_garbage() -> Iterator[None]:
+    """For a large import: nothing of it is garbage, and looking takes a fifth of the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 @contextmanager

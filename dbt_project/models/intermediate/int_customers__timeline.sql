@@ -2,6 +2,8 @@
 -- the future too, as it will be when nothing happens. Contracts make a state only until the first
 -- purchase: from then on the purchases do, and a contract only by its cancellation.
 {{ config(**rebuilt_for('int_customers__restated', key=['customer_key', 'valid_from'])) }}
+{#- a day asks who changes on it -#}
+{{ config(indexes=[{'columns': ['customer_key']}, {'columns': ['valid_from']}]) }}
 
 {% set signals = [
     'buyer', 'cancelled', 'troubled', 'returned', 'past_usual_gap', 'silent', 'long_silent',

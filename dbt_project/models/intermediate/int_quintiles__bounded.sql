@@ -1,99 +1,98 @@
 -- With whom each of the lower four fifths ends, in each of the three orders of all who ever bought:
 -- whoever comes behind that customer has a higher score. Where the count does not divide, the lower
 -- fifths are the larger ones. Twelve are looked for among all, so nobody is sorted who need not be:
--- customers are counted in steps, and ordered only within the steps in which a fifth ends.
+-- customers are counted in steps that follow each other in the order of the score, and ordered only
+-- within the steps in which a fifth ends.
 {{ config(post_hook="analyze {{ this }}") }}
 
-{% set measures = {
-    'last_purchase_date': 'date', 'n_purchases': 'bigint', 'turnover_cents': 'bigint',
-} %}
-{#- a step is half a percent of turnover wide; below zero is a step as well -#}
-{% set turnover_step -%}
-    floor(200 * ln(1 + cast(greatest(turnover_cents, 0) as {{ dbt.type_float() }})))
-{%- endset %}
-{#- each step holds customers who come right after each other in the order of the score -#}
-{% set steps_of = {
-    'recency': ['last_purchase_date'],
-    'frequency': ['n_purchases', turnover_step],
-    'monetary': [turnover_step],
-} %}
-with counted as (
-    select count(*) as n_customers
-    from {{ ref('int_customers__unscored') }}
-    where n_purchases > 0
-),
-
-bounds as (
-    {% for nth in range(1, 5) %}
+{#- a step is half a percent of turnover wide; below zero is one as well -#}
+{% set customers -%}
+    (
         select
-            {{ nth }} as nth,
-            {{ nth }} * (n_customers - mod(n_customers, 5)) / 5
-            + least({{ nth }}, mod(n_customers, 5)) as place
-        from counted
-        {% if not loop.last %}union all{% endif %}
-    {% endfor %}
-),
-
-{% for score, columns in orders_of_customers().items() %}
-    {% set steps = steps_of[score] %}
-    {{ score }}_steps as (
-        select
-            {% for step in steps %}
-                {{ step }} as step_{{ loop.index }},
-            {% endfor %}
-            count(*) as n,
-            sum(count(*)) over (order by {{ steps | join(', ') }}) as n_until
+            last_purchase_date,
+            n_purchases,
+            turnover_cents,
+            customer_key,
+            floor(200 * ln(1 + cast(greatest(turnover_cents, 0) as {{ dbt.type_float() }})))
+                as turnover_step
         from {{ ref('int_customers__unscored') }}
         where n_purchases > 0
-        group by {{ steps | join(', ') }}
-    ),
-
-    {{ score }}_bounds as (
-        select
-            bounds.nth,
-            steps.*,
-            bounds.place - steps.n_until + steps.n as place
-        from bounds
-        inner join {{ score }}_steps as steps
-            on bounds.place > steps.n_until - steps.n and bounds.place <= steps.n_until
-    ),
-
-    {{ score }} as (
-        select
-            {{ columns | join(', ') }},
-            customer_key,
-            {% for step in steps %}
-                {{ step }} as step_{{ loop.index }},
-            {% endfor %}
-            row_number() over (
-                partition by {{ steps | join(', ') }}
-                order by {{ columns | join(', ') }}, customer_key
-            ) as place
-        from {{ ref('int_customers__unscored') }}
-        where
-            n_purchases > 0
-            and ({{ steps | join(', ') }}) in (
-                select {{ ['step_1', 'step_2'][:steps | length] | join(', ') }}
-                from {{ score }}_bounds
-            )
-    ){{ ',' if not loop.last }}
-{% endfor %}
-
-{% for score, columns in orders_of_customers().items() %}
+    ) as customers
+{%- endset %}
+{% set place_in_step -%}
+    fifth.nth * (summed.n_customers - mod(summed.n_customers, 5)) / 5
+    + least(fifth.nth, mod(summed.n_customers, 5)) - summed.n_until + summed.n
+{%- endset %}
+with steps as (
     select
-        '{{ score }}' as score,
-        bounds.nth,
-        {% for measure, type in measures.items() %}
-            cast({{ score ~ '.' ~ measure if measure in columns else 'null' }} as {{ type }})
-                as {{ measure }},
-        {% endfor %}
-        {{ score }}.customer_key
-    from {{ score }}
-    inner join {{ score }}_bounds as bounds
+        case
+            when grouping(last_purchase_date) = 0 then 'recency'
+            when grouping(n_purchases) = 0 then 'frequency'
+            else 'monetary'
+        end as score,
+        last_purchase_date,
+        n_purchases,
+        turnover_step,
+        count(*) as n
+    from {{ customers }}
+    group by grouping sets (
+        (last_purchase_date), (n_purchases, turnover_step), (turnover_step)
+    )
+),
+
+summed as (
+    select
+        *,
+        sum(n) over (partition by score) as n_customers,
+        sum(n) over (
+            partition by score order by last_purchase_date, n_purchases, turnover_step
+        ) as n_until
+    from steps
+),
+
+ends as (
+    select
+        summed.*,
+        fifth.nth,
+        {{ place_in_step }} as place_in_step
+    from summed
+    inner join (values (1), (2), (3), (4)) as fifth (nth)
+        on {{ place_in_step }} between 1 and summed.n
+),
+
+near as (
+    select *
+    from {{ customers }}
+    where
+        last_purchase_date in (select ends.last_purchase_date from ends)
+        or turnover_step in (select ends.turnover_step from ends)
+),
+
+placed as (
+    select
+        ends.*,
+        case when ends.score <> 'recency' then near.turnover_cents end as turnover_cents,
+        near.customer_key,
+        row_number() over (
+            partition by ends.score, ends.nth
+            order by
+                case when ends.score <> 'recency' then near.turnover_cents end,
+                near.customer_key
+        ) as place
+    from ends
+    inner join near
         on
-            {{ score }}.place = bounds.place
-            {% for _ in steps_of[score] %}
-                and {{ score }}.step_{{ loop.index }} = bounds.step_{{ loop.index }}
-            {% endfor %}
-    {% if not loop.last %}union all{% endif %}
-{% endfor %}
+            coalesce(ends.last_purchase_date = near.last_purchase_date, true)
+            and coalesce(ends.n_purchases = near.n_purchases, true)
+            and coalesce(ends.turnover_step = near.turnover_step, true)
+)
+
+select
+    score,
+    nth,
+    last_purchase_date,
+    n_purchases,
+    turnover_cents,
+    customer_key
+from placed
+where place = place_in_step

@@ -20,10 +20,19 @@ with categories as (
     group by losses.customer_key, losses.lost_on, products.category
 ),
 
+-- the lowest tier is the rest, and need not be held in memory
+above_low as (
+    select
+        customer_key,
+        value_tier
+    from {{ ref('dim_customers') }}
+    where value_tier <> 'low'
+),
+
 losses as (
     select
         coalesce(reasons.reason, 'unknown') as reason,
-        -- who had a contract and never bought
+        -- so is who had a contract and never bought
         coalesce(customers.value_tier, 'low') as value_tier,
         coalesce(categories.category, 'not known') as category,
         {{ dbt.date_trunc('month', 'cast(losses.lost_on as timestamp)') }} as lost_in,
@@ -35,8 +44,7 @@ losses as (
             losses.customer_key = reasons.customer_key
             and losses.lost_on = reasons.lost_on
             and reasons.rank = 1
-    inner join {{ ref('dim_customers') }} as customers
-        on losses.customer_key = customers.customer_key
+    left join above_low as customers on losses.customer_key = customers.customer_key
     left join categories
         on
             losses.customer_key = categories.customer_key

@@ -1,3 +1,5 @@
+-- Which rules hold for whom. Built beside the timeline, when a connection would have nothing to do.
+-- depends_on: {{ ref('int_customers__rhythm') }}
 {{ config(indexes=[{'columns': ['customer_key']}]) }}
 
 with written as (

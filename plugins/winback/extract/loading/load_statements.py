@@ -56,8 +56,9 @@ def prepare_empty(feed: Feed, snapshot_id: int) -> list[sql.Composable]:
         sql.SQL("alter table {} drop constraint {}").format(
             table, sql.Identifier(f"{feed.name}_pkey")
         ),
-        sql.SQL("drop index if exists {}").format(
-            sql.Identifier("raw", raw_tables.customer_index(feed))
+        sql.SQL("drop index if exists {}, {}").format(
+            sql.Identifier("raw", raw_tables.customer_index(feed)),
+            sql.Identifier("raw", raw_tables.time_index(feed)),
         ),
         sql.SQL("alter table {} alter column snapshot_id set default {}").format(
             table, sql.Literal(snapshot_id)

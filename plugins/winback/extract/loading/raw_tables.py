@@ -58,20 +58,31 @@ def create_statements(feed: Feed) -> list[sql.SQL | sql.Composed]:
 
 def create_indexes(feed: Feed) -> list[sql.Composed]:
     """What creates the indexes of `raw.<feed>` beside its key, where they are missing."""
-    if "customer_key" in raw_key(feed) or not any(c.kind == "customer" for c in feed.columns):
-        return []
-    return [
-        sql.SQL("create index if not exists {} on {} (customer_key, {})").format(
-            sql.Identifier(customer_index(feed)),
-            sql.Identifier("raw", feed.name),
-            sql.Identifier(feed.event_time),
-        )
+    table = sql.Identifier("raw", feed.name)
+    event_time = sql.Identifier(feed.event_time)
+    statements = [
+        # rows that came together lie together: a range of pages says which days are in it
+        sql.SQL(
+            "create index if not exists {} on {} using brin (snapshot_id, {}, deleted_at)"
+        ).format(sql.Identifier(time_index(feed)), table, event_time)
     ]
+    if "customer_key" not in raw_key(feed) and any(c.kind == "customer" for c in feed.columns):
+        statements.append(
+            sql.SQL("create index if not exists {} on {} (customer_key, {})").format(
+                sql.Identifier(customer_index(feed)), table, event_time
+            )
+        )
+    return statements
 
 
 def customer_index(feed: Feed) -> str:
     """Name of the index that finds a customer's rows."""
     return f"{feed.name}_by_customer"
+
+
+def time_index(feed: Feed) -> str:
+    """Name of the index that finds what a snapshot or a day brought."""
+    return f"{feed.name}_by_time"
 
 
 def _create_table(
