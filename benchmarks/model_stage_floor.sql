@@ -394,7 +394,8 @@ where returned_on is null;
 create table floor.rpt_win_loss as
 select
     date_trunc('month', event.on_date)::date as month, 'unknown' as reason,
-    false as is_own_fault, c.value_tier, 'not known' as category,
+    false as is_own_fault, c.value_tier, 'not known' as category, 'not known' as product_id,
+    null::text as product_name,
     (count(*) filter (where event.is_loss))::int as n_lost,
     (count(*) filter (where not event.is_loss))::int as n_returned,
     coalesce(sum(l.turnover_cents) filter (where event.is_loss), 0)::bigint as turnover_lost_cents,

@@ -283,6 +283,35 @@ def test_the_six_month_list_is_what_pandas_says(year: Warehouse, tills: pd.DataF
     assert {key for (key,) in listed} == expected
 
 
+def test_the_lost_are_told_by_what_they_had_bought_most(
+    year: Warehouse, tills: pd.DataFrame
+) -> None:
+    losses = pd.DataFrame(
+        year.execute(
+            "select customer_key, last_purchase_date from intermediate.int_losses__dated"
+            " where is_lapsed"
+        ),
+        columns=["key", "last"],
+    ).reset_index(names="loss")
+    keys = {each: customer_key("completejourney", str(each)) for each in set(tills["household_id"])}
+    daily = tills.assign(
+        key=tills["household_id"].map(keys), product=tills["product_id"].astype(str)
+    )
+    daily = daily.groupby(["key", "product", "day"], as_index=False)["quantity"].sum()
+    before = losses.merge(daily, on="key")
+    before = before[before["day"] <= pd.to_datetime(before["last"])]
+    bought = before.groupby(["loss", "product"], as_index=False).agg(
+        days=("day", "size"), quantity=("quantity", "sum")
+    )
+    bought = bought.sort_values(["days", "quantity", "product"], ascending=[False, False, True])
+    most = bought.drop_duplicates("loss")["product"]
+    assert len(most) == len(losses) > 1_000
+    assert len(set(most)) > 200
+    assert dict(
+        year.execute("select product_id, sum(n_lost) from marts.rpt_win_loss group by product_id")
+    ) == dict(Counter(most))
+
+
 def test_response_by_type_is_what_pandas_says_then_and_now(
     first_and_last: tuple[Warehouse, list[tuple[object, ...]]], campaigns: pd.DataFrame
 ) -> None:

@@ -212,8 +212,7 @@ class _Run:
             if not campaign_state.is_running(connection, name):
                 raise _Paused
             # whoever objects from here on waits for this commit, and finds `dispatching`
-            held = ledger.hold(connection, waiting[-1], config)
-            checked = last_check.check(connection, held, name, self.as_of, config)
+            checked = last_check.check(connection, waiting[-1], name, self.as_of, config)
             shape: Shape | None = None
             asked: dict[UUID, Recipient] = {}
             rest: dict[Shape, list[ledger.Claim]] = defaultdict(list)

@@ -3,8 +3,8 @@
 Asks the same SQL function as the planning, about what became known in the meantime; what only the
 ledger knows: whether this lapse is still the newest, and whether the person was written to since;
 and what the newest selection and models hold against somebody who was planned by an earlier one:
-that they cost more than they return, or are not wanted. Pure reading but for the verdicts it keeps,
-which never leave the database.
+that they cost more than they return, or are not wanted. Locks what it is asked about; writes the
+verdicts it keeps, which never leave the database.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from datetime import date
 
 import psycopg
 
+from winback.outreach import ledger, ramp_up
 from winback.outreach.ledger import Claim
 from winback.outreach.message import Recipient
 from winback.record.unsubscribe import tokens
@@ -59,13 +60,20 @@ with claimed as (
         ], null) as own_reasons,
         -- by the key, that what lies together is looked up together
         row_number() over (order by o.customer_key) as asked_at
-    from unnest(%(ids)b::uuid[], %(fences)b::bigint[])
-        with ordinality as own (message_id, fence, position)
-    -- one by one: by the planner's statistics nothing is claimed, and it compared all with all
+    from (
+        select * from unnest(%(ids)b::uuid[], %(fences)b::bigint[])
+            with ordinality as own (message_id, fence, position)
+        -- all lock in the same order: see ledger.py
+        order by message_id
+    ) as own
+    -- Locked as it is read: whoever objects from here on waits for the commit, and whoever was
+    -- quicker has changed the state. One by one: by the planner's statistics nothing is claimed,
+    -- and it compared all with all.
     cross join lateral (
         select * from ops.outreach
         where message_id = own.message_id and fence = own.fence and state = 'claimed'
-        offset 0
+            and coalesce(portion_day = {ramp_up.TODAY}, true)
+        for no key update
     ) as o
     left join ops.assignment as a
         on a.campaign_id = o.campaign_id and a.lapse_id = o.lapse_id and a.arm = 'treated'
@@ -169,6 +177,9 @@ def check(
 ) -> list[Checked]:
     """Asks once more about every claim that is still ours, and reads whom it goes to.
 
+    Until the caller commits, nobody can change these. What was claimed of the portion of a day that
+    is over is released, and waits for another.
+
     Args:
         connection: As the sender, in the transaction that decides by the answer.
         claims: What is to be sent.
@@ -200,6 +211,9 @@ def check(
             url = f"{page}{token(claim.message_id)}"
             recipient = Recipient(claim.message_id, email, name, locale, bought, since, url, ground)
         checked.append(Checked(claim, recipient, reasons))
+    if len(checked) < len(claims):
+        ours = {each.claim.message_id for each in checked}
+        ledger.release(connection, [c for c in claims if c.message_id not in ours])
     return checked
 
 

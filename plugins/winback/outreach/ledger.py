@@ -119,31 +119,13 @@ def cancel(connection: psycopg.Connection, claims: Sequence[Claim], reason: str)
     _move(connection, claims, "claimed", "cancelled", reason)
 
 
-def hold(connection: psycopg.Connection, claims: Sequence[Claim], config: Settings) -> list[Claim]:
-    """Those claims that are still ours; until the caller commits, nobody can change them.
-
-    What was claimed of the portion of a day that is over is released, and waits for another.
-    """
-    rows = connection.execute(
-        # those alone that are not held: of a thousand it is seldom one
-        f"{_OWN} select message_id, message_id in (select message_id from own)"  # noqa: S608
-        " from unnest(%(ids)b::uuid[]) as asked (message_id) where message_id not in"
-        f" (select message_id from own where coalesce(portion_day = {ramp_up.TODAY}, true))",
-        {"zone": config.business_timezone, **_asked(claims, ["claimed"])},
-    ).fetchall()
-    is_late: dict[UUID, bool] = dict(rows)
-    if late := [claim for claim in claims if is_late.get(claim.message_id)]:
-        release(connection, late)
-    return [claim for claim in claims if claim.message_id not in is_late]
-
-
 def mark_dispatching(
     connection: psycopg.Connection, claims: Sequence[Claim], config: Settings
 ) -> list[Claim]:
     """Once committed, a request is about to leave, and nothing is sent again by itself.
 
-    In the transaction of `hold`, which has locked them. Returns the claims that are still ours;
-    only these may be in the request.
+    In the transaction of the last check, which has locked them. Returns the claims that are still
+    ours; only these may be in the request.
     """
     lease = config.send_timeout_seconds + config.send_lease_seconds
     rows = connection.execute(

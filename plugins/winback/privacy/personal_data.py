@@ -134,8 +134,8 @@ NOTHING: dict[str, str] = {
         "as_of campaign_type n_campaigns n_assigned n_open n_responded response_pct"
     ),
     "marts.rpt_win_loss": (
-        "month reason is_own_fault value_tier category n_lost n_returned turnover_lost_cents"
-        " turnover_returned_cents"
+        "month reason is_own_fault value_tier category product_id product_name n_lost n_returned"
+        " turnover_lost_cents turnover_returned_cents"
     ),
 }
 

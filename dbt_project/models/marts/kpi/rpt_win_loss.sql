@@ -1,27 +1,8 @@
 -- Who was lost and who came back, month by month, by the main reason. What a loss costs is what
 -- the customer paid in the year up to the last purchase, net of returns; who comes back brings the
 -- same back.
-with categories as (
-    select
-        losses.customer_key,
-        losses.lost_on,
-        products.category,
-        row_number() over (
-            partition by losses.customer_key, losses.lost_on
-            order by count(*) desc, sum(bought.quantity) desc, products.category
-        ) as nth
-    from {{ ref('int_losses__netted') }} as losses
-    inner join {{ ref('int_products__bought') }} as bought
-        on
-            losses.customer_key = bought.customer_key
-            and losses.last_purchase_date >= bought.purchase_date
-    inner join {{ ref('stg_products') }} as products on bought.product_id = products.product_id
-    where losses.is_lapsed and products.category is not null
-    group by losses.customer_key, losses.lost_on, products.category
-),
-
--- the lowest tier is the rest, and need not be held in memory
-above_low as (
+-- The lowest tier is the rest, and need not be held in memory.
+with above_low as (
     select
         customer_key,
         value_tier
@@ -34,7 +15,8 @@ losses as (
         coalesce(reasons.reason, 'unknown') as reason,
         -- so is who had a contract and never bought
         coalesce(customers.value_tier, 'low') as value_tier,
-        coalesce(categories.category, 'not known') as category,
+        coalesce(bought.category, 'not known') as category,
+        coalesce(bought.product_id, 'not known') as product_id,
         {{ dbt.date_trunc('month', 'cast(losses.lost_on as timestamp)') }} as lost_in,
         {{ dbt.date_trunc('month', 'cast(losses.returned_on as timestamp)') }} as returned_in,
         losses.turnover_cents
@@ -45,11 +27,8 @@ losses as (
             and losses.lost_on = reasons.lost_on
             and reasons.rank = 1
     left join above_low as customers on losses.customer_key = customers.customer_key
-    left join categories
-        on
-            losses.customer_key = categories.customer_key
-            and losses.lost_on = categories.lost_on
-            and categories.nth = 1
+    left join {{ ref('int_losses__bought') }} as bought
+        on losses.customer_key = bought.customer_key and losses.lost_on = bought.lost_on
     where losses.is_lapsed
 ),
 
@@ -59,12 +38,13 @@ counted as (
         reason,
         value_tier,
         category,
+        product_id,
         lost_in,
         returned_in,
         count(*) as n,
         sum(turnover_cents) as cents
     from losses
-    group by reason, value_tier, category, lost_in, returned_in
+    group by reason, value_tier, category, product_id, lost_in, returned_in
 ),
 
 events as (
@@ -73,6 +53,7 @@ events as (
         reason,
         value_tier,
         category,
+        product_id,
         n as n_lost,
         0 as n_returned,
         cents as turnover_lost_cents,
@@ -84,6 +65,7 @@ events as (
         reason,
         value_tier,
         category,
+        product_id,
         0 as n_lost,
         n as n_returned,
         0 as turnover_lost_cents,
@@ -98,10 +80,20 @@ select
     described.is_own_fault,
     events.value_tier,
     events.category,
+    events.product_id,
+    products.name as product_name,
     cast(sum(events.n_lost) as integer) as n_lost,
     cast(sum(events.n_returned) as integer) as n_returned,
     cast(sum(events.turnover_lost_cents) as bigint) as turnover_lost_cents,
     cast(sum(events.turnover_returned_cents) as bigint) as turnover_returned_cents
 from events
 inner join {{ ref('int_reasons__described') }} as described on events.reason = described.reason
-group by events.month, events.reason, described.is_own_fault, events.value_tier, events.category
+left join {{ ref('stg_products') }} as products on events.product_id = products.product_id
+group by
+    events.month,
+    events.reason,
+    described.is_own_fault,
+    events.value_tier,
+    events.category,
+    events.product_id,
+    products.name
