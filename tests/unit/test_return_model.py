@@ -9,6 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from winback.model import backtest, choice, return_model, window_models
+from winback.model.backtest import stability_index
 from winback.model.return_features import SalesHistory, features, known_before, outcome
 from winback.model.rhythm import Purchases
 from winback.training.model_runs import ModelRun
@@ -321,6 +322,19 @@ def test_the_place_by_spend_follows_the_chance_where_few_buy_and_the_spend_where
     assert np.argsort(place).tolist() == [0, 2, 1]
     assert (place > 0).all()
     assert (place < 1).all()
+
+
+def test_populations_are_compared_by_their_deciles() -> None:
+    then = np.arange(1000) / 1000
+    assert stability_index(then, then) == 0.0
+    # other people with the same chances
+    assert stability_index(np.arange(0.5, 100) / 100, then) < 0.001
+    # twice as many in the upper half as in the lower: 5 deciles of 2/15 and 5 of 1/15
+    shifted = np.concatenate([then[:500], then[500:], then[500:]])
+    by_hand = 5 * (2 / 15 - 0.1) * np.log(4 / 3) + 5 * (1 / 15 - 0.1) * np.log(2 / 3)
+    assert stability_index(shifted, then) == pytest.approx(by_hand, rel=0.01)
+    # all of them as good as the best were
+    assert stability_index(np.full(7, 2.0), then) > 5
 
 
 def metrics(quality: float | None, drift: float = 0.0) -> dict[str, object]:

@@ -189,7 +189,7 @@ def _calibration(history: SalesHistory, day: int, horizon: int, chosen: str) -> 
 
 
 def _drift(history: SalesHistory, day: int, basis: Basis, parameters: dict[str, Any]) -> float:
-    """Population stability index of the probabilities, today against the newest closed window."""
+    """How far the probabilities of today are from those on the newest closed window."""
     fitted = window_models.from_parameters(parameters["returns"][str(DECIDING)])
     now, then = (
         window_models.predict(
@@ -197,9 +197,4 @@ def _drift(history: SalesHistory, day: int, basis: Basis, parameters: dict[str, 
         ).probability
         for each in (day, day - DECIDING)
     )
-    edges = np.quantile(then, np.linspace(0.1, 0.9, 9))
-    shares = [
-        np.bincount(np.searchsorted(edges, each), minlength=10) / len(each) + 1e-4
-        for each in (now, then)
-    ]
-    return float(((shares[0] - shares[1]) * np.log(shares[0] / shares[1])).sum())
+    return backtest.stability_index(now, then)
