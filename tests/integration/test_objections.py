@@ -15,7 +15,9 @@ import pytest
 
 from tests.conftest import SandboxFactory, WarehouseFactory
 from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, event, mail_flow, send_unanswered
+from winback.outreach import last_check
 from winback.outreach import ledger as send_ledger
+from winback.outreach.last_check import Checked
 from winback.outreach.lists import write_list
 from winback.privacy.keyed_hash import address_hash
 from winback.record import suppression
@@ -52,6 +54,14 @@ def second_message(flow: MailFlow, where: str, step: int, **changed: str) -> Any
         (step, values["customer_key"], values["address_hash"], message_id),
     )
     return message_id, planned
+
+
+def wait_for_a_lock(flow: MailFlow) -> None:
+    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
+    deadline = time.monotonic() + 30
+    while flow.warehouse.execute(waiting) != [(1,)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_a_bounce_stops_the_address_a_complaint_the_person(flow: MailFlow) -> None:
@@ -202,21 +212,41 @@ def test_who_objects_to_a_message_that_the_ledger_lost_is_suppressed_by_address(
 def test_a_click_during_the_record_step_waits_instead_of_locking_it_up(flow: MailFlow) -> None:
     send_unanswered(flow)
     message_id, planned = second_message(flow, "state = 'accepted'", 2)
-    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
     with ThreadPoolExecutor(1) as pool:
         with warehouse.connect("sender") as connection:
             suppression.lock(connection, [message_id])
             click = pool.submit(unsubscribe, message_id)
-            deadline = time.monotonic() + 30
-            while flow.warehouse.execute(waiting) != [(1,)]:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            wait_for_a_lock(flow)
             # what the step record does next; the click must hold nothing that this needs
             suppression.suppress(connection, [message_id], "person", "unsubscribe")
         assert click.result(30)
     assert flow.states()["cancelled"] == 1
     assert flow.warehouse.execute("select count(*) from ops.suppression") == [(1,)]
     assert planned != message_id
+
+
+def test_an_objection_that_commits_while_the_last_check_waits_for_it_is_heeded(
+    flow: MailFlow,
+) -> None:
+    with warehouse.connect("sender") as connection:
+        claims = send_ledger.claim(connection, CAMPAIGN, "test", settings())
+    objecting = claims[len(claims) // 2].message_id
+
+    def check() -> list[Checked]:
+        with warehouse.connect("sender") as connection:
+            return last_check.check(connection, claims, CAMPAIGN, AS_OF, settings())
+
+    with ThreadPoolExecutor(1) as pool:
+        with warehouse.connect("webhook") as connection:
+            suppression.lock(connection, [objecting])
+            suppression.suppress(connection, [objecting], "person", "unsubscribe")
+            checking = pool.submit(check)
+            wait_for_a_lock(flow)
+        checked = checking.result(30)
+    assert flow.states()["cancelled"] == 1
+    assert {each.claim for each in checked if each.recipient} == {
+        each for each in claims if each.message_id != objecting
+    }
 
 
 def test_two_workers_with_the_same_events_do_not_wait_for_each_other_for_ever(
