@@ -50,7 +50,8 @@ INDEXES = """
 set maintenance_work_mem = '256MB';
 alter table floor.orders add primary key (order_id);
 create index on floor.orders (customer_key, ordered_at);
-create index on floor.orders using brin (snapshot_id, ordered_at, deleted_at);
+create index on floor.orders using brin (snapshot_id, ordered_at, deleted_at)
+    with (autosummarize = on);
 """
 SOURCE_QUERY = (
     "select number, account_id, placed_at, items::bigint, (total * 100)::bigint, currency"

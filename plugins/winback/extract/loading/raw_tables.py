@@ -61,9 +61,11 @@ def create_indexes(feed: Feed) -> list[sql.Composed]:
     table = sql.Identifier("raw", feed.name)
     event_time = sql.Identifier(feed.event_time)
     statements = [
-        # rows that came together lie together: a range of pages says which days are in it
+        # Rows that came together lie together: a range of pages says which days are in it. Said of
+        # each range once it is full; otherwise a vacuum would do it, after months of such days.
         sql.SQL(
             "create index if not exists {} on {} using brin (snapshot_id, {}, deleted_at)"
+            " with (autosummarize = on)"
         ).format(sql.Identifier(time_index(feed)), table, event_time)
     ]
     if "customer_key" not in raw_key(feed) and any(c.kind == "customer" for c in feed.columns):
