@@ -18,7 +18,7 @@ from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, configure, event, n_plann
 from winback import __main__ as command
 from winback.errors import DispatchRefused
 from winback.kpi.snapshot import write_snapshots
-from winback.outreach import campaign_state, ledger
+from winback.outreach import campaign_state, last_check, ledger
 from winback.outreach.decisions import Decision, NotDecided
 from winback.outreach.lists import write_list
 from winback.outreach.unknown_messages import abandon, read_unknown, resend
@@ -118,7 +118,7 @@ def test_a_cancelled_campaign_is_over_for_living_workers_too(flow: MailFlow, cal
     assert flow.states() == {"cancelled": n - 1, "dispatching": 1}
     assert flow.reasons()["campaign_cancelled"] == n - 1
     with warehouse.connect("sender") as connection:
-        assert ledger.hold(connection, claims, config) == []
+        assert last_check.check(connection, claims, CAMPAIGN, AS_OF, config) == []
         assert ledger.mark_dispatching(connection, claims, config) == []
         ledger.release(connection, claims)
         # the request under way met a rate limit

@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.mail_flow import CAMPAIGN, MailFlow, configure, n_planned, send
+from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, configure, n_planned, send
 from winback.errors import DispatchRefused
-from winback.outreach import campaign_state, ledger
+from winback.outreach import campaign_state, last_check, ledger
 from winback.outreach.decisions import Decision
 from winback.settings import settings
 from winback.warehouse import connection as warehouse
@@ -103,7 +103,7 @@ def test_a_worker_that_slept_past_its_lease_can_change_nothing(
         assert ledger.mark_dispatching(connection, slow, config) == []
     assert send(flow)["accepted"] == len(slow)
     with warehouse.connect("sender") as connection:
-        assert ledger.hold(connection, slow, config) == []
+        assert last_check.check(connection, slow, CAMPAIGN, AS_OF, config) == []
         assert ledger.mark_dispatching(connection, slow, config) == []
         ledger.release(connection, slow)
         ledger.cancel(connection, slow, "too late")

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, configure, n_planned, send
 from winback import __main__ as command
 from winback.kpi.snapshot import write_snapshots
-from winback.outreach import campaign_state, dispatch, ledger, ramp_up
+from winback.outreach import campaign_state, dispatch, last_check, ledger, ramp_up
 from winback.outreach.decisions import Decision
 from winback.outreach.sendgrid_transport import SendGridTransport
 from winback.select.selection import select
@@ -362,7 +362,7 @@ def test_what_another_worker_holds_over_midnight_does_not_leave_beyond_the_porti
     assert send(flow)["accepted"] == 3
     with warehouse.connect("sender") as connection:
         # it finds its claims gone
-        assert ledger.hold(connection, held, config) == []
+        assert last_check.check(connection, held, CAMPAIGN, AS_OF, config) == []
 
 
 @pytest.mark.parametrize("mode", ["rate_limit_429", "bad_recipient_400"])
