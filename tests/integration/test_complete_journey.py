@@ -305,8 +305,8 @@ def test_the_lost_are_told_by_what_they_had_bought_most(
     )
     bought = bought.sort_values(["days", "quantity", "product"], ascending=[False, False, True])
     most = bought.drop_duplicates("loss")["product"]
-    assert len(most) == len(losses) > 1_000
-    assert len(set(most)) > 200
+    assert len(most) == len(losses) > 500
+    assert len(set(most)) > 50
     assert dict(
         year.execute("select product_id, sum(n_lost) from marts.rpt_win_loss group by product_id")
     ) == dict(Counter(most))
