@@ -1,5 +1,5 @@
--- What the lost had bought most often, by product and by category, each told by itself. Most often is
--- on most days, then in the largest quantity. A view, as a category may be corrected after the loss.
+-- What the lost had bought most often, by product and by category, each told by itself. Most often
+-- is on most days, then in the largest quantity. A view, as a category may be corrected later.
 {{ config(materialized='view') }}
 
 with bought as (
@@ -25,7 +25,7 @@ products as (
         *,
         row_number() over (
             partition by customer_key, lost_on
-            order by n_purchases desc, quantity desc, product_id
+            order by n_purchases desc, quantity desc, product_id asc
         ) as nth
     from bought
 ),
@@ -37,7 +37,7 @@ categories as (
         category,
         row_number() over (
             partition by customer_key, lost_on
-            order by sum(n_purchases) desc, sum(quantity) desc, category
+            order by sum(n_purchases) desc, sum(quantity) desc, category asc
         ) as nth
     from bought
     where category is not null
