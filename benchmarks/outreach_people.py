@@ -121,6 +121,8 @@ def make_up(url: str, n: int, *, is_mixed: bool) -> None:
         for statements in (_MODELS, _SNAPSHOT, _PEOPLE):
             connection.execute(statements.format(**words).encode())
         connection.execute("vacuum analyze")
+        # what was made up is written by now, not while something is measured
+        connection.execute("checkpoint")
 
 
 def write_campaign(folder: Path) -> Path:

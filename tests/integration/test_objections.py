@@ -234,7 +234,9 @@ def test_an_objection_that_commits_while_the_last_check_waits_for_it_is_heeded(
 
     def check() -> list[Checked]:
         with warehouse.connect("sender") as connection:
-            return last_check.check(connection, claims, CAMPAIGN, AS_OF, settings())
+            return last_check.check(
+                connection, claims, CAMPAIGN, flow.snapshot_id, AS_OF, settings()
+            )
 
     with ThreadPoolExecutor(1) as pool:
         with warehouse.connect("webhook") as connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
+from uuid import RFC_4122
 
 import pytest
 
@@ -72,6 +73,9 @@ def test_a_repeated_selection_draws_nobody_again(warehouse: Warehouse, shop: Sma
     before = warehouse.execute("select * from ops.assignment order by assignment_id")
     planned = warehouse.execute("select * from ops.outreach order by message_id")
     assert first.n_treated > 0
+    assert {(message_id.version, message_id.variant) for message_id, *_ in planned} == {
+        (7, RFC_4122)
+    }
     # what is sent together lies together
     assert [row[0] for row in planned] == [
         message_id

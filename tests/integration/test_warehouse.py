@@ -251,6 +251,12 @@ def test_one_message_per_lapse_and_per_open_address(warehouse: Warehouse) -> Non
     assert warehouse.execute("select count(*) from ops.outreach") == [(4,)]
 
 
+def test_of_no_feed_but_orders_days_are_in_an_index(warehouse: Warehouse) -> None:
+    """The planner would ask it about one customer's rows where it does not know the date."""
+    indexes = "select indexname from pg_indexes where schemaname = 'raw' and indexdef like '%brin%'"
+    assert warehouse.execute(indexes) == [("orders_by_time",)]
+
+
 VERDICT = (
     "insert into ops.verdict (snapshot_id, campaign_id, customer_key, channel, step, is_eligible,"
     " reasons, evidence) values (%s, 'c', 'k1', 'email', 'select', true, '{}', '{}')"

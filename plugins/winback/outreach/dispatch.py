@@ -212,27 +212,25 @@ class _Run:
             if not campaign_state.is_running(connection, name):
                 raise _Paused
             # whoever objects from here on waits for this commit, and finds `dispatching`
-            checked = last_check.check(connection, waiting[-1], name, self.as_of, config)
+            checked = last_check.check(
+                connection, waiting[-1], name, self.snapshot_id, self.as_of, config
+            )
             shape: Shape | None = None
             asked: dict[UUID, Recipient] = {}
+            ready: list[ledger.Claim] = []
             rest: dict[Shape, list[ledger.Claim]] = defaultdict(list)
             refused: dict[str, list[ledger.Claim]] = defaultdict(list)
-            now_decided = []
             for each in checked:
                 if each.recipient is None:
                     refused[", ".join(each.reasons)].append(each.claim)
                 elif each.recipient.shape == (shape := shape or each.recipient.shape):
                     asked[each.claim.message_id] = each.recipient
+                    ready.append(each.claim)
                 else:
                     rest[each.recipient.shape].append(each.claim)
-                    continue
-                now_decided.append(each)
-            claims = ledger.mark_dispatching(
-                connection, [c.claim for c in now_decided if c.recipient], config
-            )
+            claims = ledger.mark_dispatching(connection, ready, config)
             for reason, refused_claims in refused.items():
                 ledger.cancel(connection, refused_claims, reason)
-            last_check.keep_verdicts(connection, now_decided, name, self.snapshot_id)
             request = None
             if shape is not None and claims:
                 # built before the commit: what can not be put together was not on its way
@@ -242,7 +240,7 @@ class _Run:
                     scheduled_batches.schedule(connection, claims, slot, name, self.as_of)
                 request = Request(claims, body, slot)
         waiting.pop()
-        self.done["cancelled"] += len(now_decided) - len(asked)
+        self.done["cancelled"] += sum(map(len, refused.values()))
         waiting += rest.values()
         return request
 

@@ -23,13 +23,6 @@ from winback.select.customer_rules import NOT_WANTED
 from winback.select.economics import TOO_DEAR_BY_NOW
 from winback.settings import Settings
 
-# what was found, until the transaction ends: whose verdict is kept is known only afterwards
-_FOUND = """
-create temporary table if not exists found (
-    message_id uuid not null, customer_key text not null, reasons text[] not null,
-    evidence jsonb not null
-) on commit delete rows
-"""
 _CHECK = f"""
 with claimed as (
     select
@@ -82,7 +75,6 @@ with claimed as (
 judged as materialized (
     select
         claimed.position,
-        claimed.message_id,
         claimed.customer_key,
         verdict.reasons || claimed.own_reasons || array_remove(array[
             -- most were never written to before
@@ -138,25 +130,18 @@ judged as materialized (
 ),
 
 kept as (
-    insert into found (message_id, customer_key, reasons, evidence)
-    select message_id, customer_key, reasons, evidence from judged
+    insert into ops.verdict
+        (snapshot_id, campaign_id, customer_key, channel, step, is_eligible, reasons, evidence)
+    select
+        %(snapshot)s, %(campaign)s, customer_key, 'email', 'outreach', cardinality(reasons) = 0,
+        reasons, evidence
+    from judged
 )
 
 select position, reasons, email, first_name, locale, occasion_date, since, ground
 from judged
 order by position
 """  # noqa: S608 - texts of our own
-
-
-_KEEP = """
-insert into ops.verdict
-    (snapshot_id, campaign_id, customer_key, channel, step, is_eligible, reasons, evidence)
-select
-    %(snapshot)s, %(campaign)s, customer_key, 'email', 'outreach', cardinality(reasons) = 0,
-    reasons, evidence
-from found
-where message_id = any(%(ids)b::uuid[])
-"""
 
 
 @dataclass(frozen=True)
@@ -172,25 +157,29 @@ def check(
     connection: psycopg.Connection,
     claims: Sequence[Claim],
     campaign: str,
+    snapshot_id: int,
     as_of: date,
     config: Settings,
 ) -> list[Checked]:
     """Asks once more about every claim that is still ours, and reads whom it goes to.
 
-    Until the caller commits, nobody can change these. What was claimed of the portion of a day that
-    is over is released, and waits for another.
+    Until the caller commits, nobody can change these. The verdicts are kept with that commit, as
+    the planning keeps its own. What was claimed of the portion of a day that is over is released,
+    and waits for another.
 
     Args:
         connection: As the sender, in the transaction that decides by the answer.
         claims: What is to be sent.
         campaign: Its campaign.
-        as_of: The date of the snapshot that this run acts on.
+        snapshot_id: The snapshot that this run acts on.
+        as_of: Its date.
         config: Settings.
     """
     values = {
         "ids": [c.message_id for c in claims],
         "fences": [c.fence for c in claims],
         "campaign": campaign,
+        "snapshot": snapshot_id,
         "as_of": as_of,
         # Facts since 00:00 of as_of played no part in the selection; but whoever withdrew or
         # bought this morning is not written to. Only a replay has to pretend not to know.
@@ -202,7 +191,6 @@ def check(
     checked = []
     page = f"{config.public_url.rstrip('/')}/winback/unsubscribe/"
     token = tokens()
-    connection.execute(_FOUND)
     for row in connection.execute(_CHECK, values):
         position, reasons, email, name, locale, bought, since, ground = row
         claim = claims[position - 1]
@@ -215,17 +203,3 @@ def check(
         ours = {each.claim.message_id for each in checked}
         ledger.release(connection, [c for c in claims if c.message_id not in ours])
     return checked
-
-
-def keep_verdicts(
-    connection: psycopg.Connection, checked: Sequence[Checked], campaign: str, snapshot_id: int
-) -> None:
-    """Stores what `check` found about these in the same transaction, as the planning does."""
-    connection.execute(
-        _KEEP,
-        {
-            "ids": [each.claim.message_id for each in checked],
-            "campaign": campaign,
-            "snapshot": snapshot_id,
-        },
-    )

@@ -94,38 +94,53 @@ with earlier as materialized (
 ),
 
 to_plan as (
-    select assigned.lapse_id, customer_key, judged.address_hash, worked_out.profit_cents,
-        reached.address_hash is null as is_dormant, worked_out.is_must_win,
+    select judged.lapse_id, customer_key, judged.address_hash, worked_out.profit_cents,
+        ntile(20) over (
+            order by worked_out.profit_cents desc nulls last, worked_out.is_must_win desc,
+                judged.lapse_id
+        ) as twentieth,
+        reached.address_hash is null as is_dormant,
         concat_ws(
             ' ', lower(left(judged.locale, 2)), case when person.first_name <> '' then 'named' end,
             judged.ground
-        ) as likely_shape,
-        row_number() over (partition by judged.address_hash order by customer_key) as position
-    from ops.assignment as assigned
+        ) as likely_shape
+    from drawn
     inner join judged using (customer_key)
     inner join worked_out using (customer_key)
     left join reached on reached.address_hash = judged.address_hash
     left join pii.customers as person using (customer_key)
-    where assigned.campaign_id = %(campaign)s
-        and assigned.snapshot_id = %(snapshot)s
-        and assigned.arm = 'treated'
+    where drawn.arm = 'treated'
+        and not exists (select 1 from earlier where earlier.lapse_id = judged.lapse_id)
+        and not exists (
+            select 1 from earlier
+            where earlier.is_open and earlier.address_hash = judged.address_hash
+        )
+),
+
+-- Random once and counted on from there, as RFC 9562 allows for many ids of one moment: a server
+-- without OpenSSL opens /dev/urandom for each random one.
+first as (
+    select left(id, 24) as beginning, ('x' || right(id, 12))::bit(48)::bigint as number
+    from (select uuidv7()::text as id) as one
 )
 
 insert into ops.outreach
-    (campaign_id, lapse_id, step, channel, customer_key, address_hash, snapshot_id, as_of, template,
-     expected_profit_cents, is_dormant, likely_shape)
-select %(campaign)s, lapse_id, %(first_step)s, %(channel)s, customer_key,
-    address_hash, %(snapshot)s, %(as_of)s, %(template)s, profit_cents, is_dormant, likely_shape
+    (message_id, campaign_id, lapse_id, step, channel, customer_key, address_hash, snapshot_id,
+     as_of, template, expected_profit_cents, is_dormant, likely_shape)
+select
+    (first.beginning || lpad(
+        to_hex(
+            (first.number + row_number() over (order by twentieth, customer_key))
+            %% (1::bigint << 48)
+        ), 12, '0'
+    ))::uuid,
+    %(campaign)s, lapse_id, %(first_step)s, %(channel)s, customer_key, address_hash, %(snapshot)s,
+    %(as_of)s, %(template)s, profit_cents, is_dormant, likely_shape
 from to_plan
-where position = 1
-    and not exists (select 1 from earlier where earlier.lapse_id = to_plan.lapse_id)
-    and not exists (
-        select 1 from earlier where earlier.is_open and earlier.address_hash = to_plan.address_hash
-    )
+cross join first
 -- Messages are claimed in the order in which they were planned: by twentieths of what is expected,
 -- and within each by the key, so that what lies together is looked up together.
-order by
-    ntile(20) over (order by profit_cents desc nulls last, is_must_win desc, lapse_id), customer_key
+order by twentieth, customer_key
 """
 
 

@@ -14,14 +14,16 @@ import psycopg
 from winback.select.customer_rules import NOT_WANTED
 
 # the candidates are judged in so many parts, which the server's processes take one after another
-PARTS = 4
+PARTS = 12
 
-_AUDIENCE = f"""
-create temporary table audience on commit drop as
-select *, ntile({PARTS}) over (order by customer_key) as part
-from intermediate.int_candidates
--- the date again: the next day's models may have replaced these meanwhile
+# the date again: the next day's models may have replaced these meanwhile
+AUDIENCE = """
+select * from intermediate.int_candidates
 where as_of = %(as_of)s and state = any(%(states)s) and value_tier = any(%(value_tiers)s)
+"""
+_KEEP_AUDIENCE = f"""
+create temporary table audience on commit drop as
+select *, ntile({PARTS}) over (order by customer_key) as part from ({AUDIENCE}) as candidates
 """  # noqa: S608 - texts of our own
 
 # the server shares calls among its processes, and not what one of them does
@@ -105,10 +107,13 @@ def judge(connection: psycopg.Connection, values: dict[str, Any]) -> None:
         connection: As the sender, in the transaction of the selection.
         values: Parameters of the selection's statements.
     """
-    connection.execute(_AUDIENCE, values)
-    connection.execute("analyze audience")
+    connection.execute(_KEEP_AUDIENCE, values)
+    connection.execute("create index on audience using brin (part)")
+    connection.execute("analyze audience (part)")
+    # while it judged a part itself, nobody would take what the others have found
+    connection.execute("set local parallel_leader_participation = off")
     connection.execute(_JUDGE, values)
-    connection.execute("analyze judged")
+    connection.execute("analyze judged (customer_key, lapse_id, address_hash, is_eligible)")
     connection.execute(_NOT_WANTED, values)
     connection.execute(_SAME_SILENCE, values)
 

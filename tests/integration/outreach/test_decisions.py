@@ -118,7 +118,7 @@ def test_a_cancelled_campaign_is_over_for_living_workers_too(flow: MailFlow, cal
     assert flow.states() == {"cancelled": n - 1, "dispatching": 1}
     assert flow.reasons()["campaign_cancelled"] == n - 1
     with warehouse.connect("sender") as connection:
-        assert last_check.check(connection, claims, CAMPAIGN, AS_OF, config) == []
+        assert last_check.check(connection, claims, CAMPAIGN, flow.snapshot_id, AS_OF, config) == []
         assert ledger.mark_dispatching(connection, claims, config) == []
         ledger.release(connection, claims)
         # the request under way met a rate limit

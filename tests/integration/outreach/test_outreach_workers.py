@@ -103,7 +103,7 @@ def test_a_worker_that_slept_past_its_lease_can_change_nothing(
         assert ledger.mark_dispatching(connection, slow, config) == []
     assert send(flow)["accepted"] == len(slow)
     with warehouse.connect("sender") as connection:
-        assert last_check.check(connection, slow, CAMPAIGN, AS_OF, config) == []
+        assert last_check.check(connection, slow, CAMPAIGN, flow.snapshot_id, AS_OF, config) == []
         assert ledger.mark_dispatching(connection, slow, config) == []
         ledger.release(connection, slow)
         ledger.cancel(connection, slow, "too late")

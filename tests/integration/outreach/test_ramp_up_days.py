@@ -362,7 +362,7 @@ def test_what_another_worker_holds_over_midnight_does_not_leave_beyond_the_porti
     assert send(flow)["accepted"] == 3
     with warehouse.connect("sender") as connection:
         # it finds its claims gone
-        assert last_check.check(connection, held, CAMPAIGN, AS_OF, config) == []
+        assert last_check.check(connection, held, CAMPAIGN, flow.snapshot_id, AS_OF, config) == []
 
 
 @pytest.mark.parametrize("mode", ["rate_limit_429", "bad_recipient_400"])

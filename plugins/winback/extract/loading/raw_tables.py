@@ -6,6 +6,10 @@ from psycopg import sql
 
 from winback.extract.feeds import SQL_TYPES, Column, Feed
 
+# The feed of which a day's build asks what is new. No other has an index for it: where the planner
+# does not know the date, it asks such an index about one customer's rows as well, page by page.
+ASKED_BY_DAY = "orders"
+
 
 def raw_columns(feed: Feed) -> list[tuple[str, Column]]:
     """The columns of `raw.<feed>`, as (name there, declaration)."""
@@ -60,14 +64,16 @@ def create_indexes(feed: Feed) -> list[sql.Composed]:
     """What creates the indexes of `raw.<feed>` beside its key, where they are missing."""
     table = sql.Identifier("raw", feed.name)
     event_time = sql.Identifier(feed.event_time)
-    statements = [
+    statements = []
+    if feed.name == ASKED_BY_DAY:
         # Rows that came together lie together: a range of pages says which days are in it. Said of
         # each range once it is full; otherwise a vacuum would do it, after months of such days.
-        sql.SQL(
-            "create index if not exists {} on {} using brin (snapshot_id, {}, deleted_at)"
-            " with (autosummarize = on)"
-        ).format(sql.Identifier(time_index(feed)), table, event_time)
-    ]
+        statements.append(
+            sql.SQL(
+                "create index if not exists {} on {} using brin (snapshot_id, {}, deleted_at)"
+                " with (autosummarize = on)"
+            ).format(sql.Identifier(time_index(feed)), table, event_time)
+        )
     if "customer_key" not in raw_key(feed) and any(c.kind == "customer" for c in feed.columns):
         statements.append(
             sql.SQL("create index if not exists {} on {} (customer_key, {})").format(
