@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import RFC_4122
 
+import psycopg
 import pytest
 
 from tests.conftest import PROJECT, Warehouse
@@ -15,6 +17,7 @@ from tests.small_shop import SmallShop, small_shop
 from winback.errors import CampaignError, DispatchRefused, SourceError
 from winback.extract.snapshot import extract, newest_live
 from winback.privacy.keyed_hash import address_hash, customer_key
+from winback.select import planned_messages
 from winback.select.selection import select
 from winback.settings import settings
 
@@ -89,6 +92,35 @@ def test_a_repeated_selection_draws_nobody_again(warehouse: Warehouse, shop: Sma
     assert next_day.n_treated == 0
     assert warehouse.execute("select * from ops.assignment order by assignment_id") == before
     assert warehouse.execute("select * from ops.outreach order by message_id") == planned
+
+
+def test_messages_that_a_selection_did_not_come_to_are_planned_by_the_next(
+    warehouse: Warehouse, shop: SmallShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its connection dies after the draw was committed, and before the messages are."""
+    plan = planned_messages.plan
+
+    def plan_and_die(planning: psycopg.Connection, values: dict[str, Any]) -> int:
+        n_planned = plan(planning, values)
+        warehouse.execute("select pg_terminate_backend(%s)", (planning.info.backend_pid,))
+        return n_planned
+
+    with monkeypatch.context() as patched, pytest.raises(psycopg.OperationalError):
+        patched.setattr(planned_messages, "plan", plan_and_die)
+        up_to_select(AS_OF)
+    arms = "select arm, count(*)::int from ops.assignment where arm <> 'excluded' group by arm"
+    drawn = dict(warehouse.execute(arms))
+    assert drawn["treated"] > 0
+    assert warehouse.execute("select count(*) from ops.outreach") == [(0,)]
+    _, [next_day] = up_to_select(AS_OF + timedelta(days=1))
+    assert (next_day.n_treated, next_day.n_holdout) == (0, 0)
+    assert next_day.n_planned == drawn["treated"]
+    assert dict(warehouse.execute(arms)) == drawn
+    written_to = warehouse.execute(
+        "select a.arm, count(*)::int from ops.outreach as o"
+        " inner join ops.assignment as a using (campaign_id, lapse_id) group by a.arm"
+    )
+    assert written_to == [("treated", drawn["treated"])]
 
 
 def test_who_was_excluded_is_drawn_once_nothing_speaks_against_it_any_more(

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Warehouse, WarehouseFactory
-from winback.select import selection
+from winback.select import planned_messages
 from winback.warehouse.connection import connect
 
 N = 500
@@ -44,14 +44,7 @@ def test_older_lapses_are_closed_beside_a_transaction_that_locks_the_same_messag
     def close_older_lapses() -> None:
         try:
             with connect("sender") as connection:
-                connection.execute(
-                    "create temporary table judged on commit drop as"
-                    " select 'k' || n as customer_key, 'new' || n as lapse_id,"
-                    "  date '2024-02-01' as occasion_date from generate_series(%s, 1, -1) as n",
-                    (N,),
-                )
-                connection.execute("analyze judged")
-                connection.execute(selection._CLOSE_OLDER_LAPSES, {"campaign": "c"})
+                connection.execute(planned_messages.CLOSE_LAPSES, {"ids": ids[::-1]})
         except psycopg.Error as error:
             failures.append(error)
 

@@ -3,9 +3,9 @@
 planned → claimed → dispatching → accepted | rejected | unknown → delivered | bounced | dropped.
 What waits at the provider is taken back by `scheduled_batches.py`, or unknown by `lost_answers.py`;
 what a worker left behind that ended is settled by `ended_workers.py`.
-The database refuses any other transition. Rows are planned by `select/selection.py`; events move
-them in `record/events.py`; what is asked before a request is `last_check.py`; when to do what is
-decided in `dispatch.py`; whether a campaign runs is `campaign_state.py`.
+The database refuses any other transition. Rows are planned by `select/planned_messages.py`; events
+move them in `record/events.py`; what is asked before a request is `last_check.py`; when to do what
+is decided in `dispatch.py`; whether a campaign runs is `campaign_state.py`.
 """
 
 from __future__ import annotations

@@ -105,10 +105,7 @@ class Recipient:
     def name(self) -> str:
         """The first name as it is written; empty when there is none that could be."""
         # far more than is kept, so that a name of megabytes costs nothing
-        raw = (self.first_name or "")[: 10 * MAX_NAME_LENGTH]
-        # a % could make a tag, which would then be filled as ours are
-        name = _one_line(raw.replace("%", ""))[:MAX_NAME_LENGTH].strip()
-        return "" if _ADVERTISING.search(name) else name
+        return _name((self.first_name or "")[: 10 * MAX_NAME_LENGTH])
 
 
 @dataclass(frozen=True)
@@ -275,6 +272,14 @@ def _locale(locale: str | None, language: str) -> Locale:
     except (ValueError, TypeError, UnknownLocaleError):
         parsed = Locale.parse(language)
     return parsed if parsed.language == language else Locale.parse(language)
+
+
+# asked for twice in each message, and many are called the same
+@lru_cache(maxsize=4096)
+def _name(raw: str) -> str:
+    # a % could make a tag, which would then be filled as ours are
+    name = _one_line(raw.replace("%", ""))[:MAX_NAME_LENGTH].strip()
+    return "" if _ADVERTISING.search(name) else name
 
 
 # many recipients share a day, and babel takes longer over one than all the rest of a message

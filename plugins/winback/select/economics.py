@@ -180,7 +180,9 @@ def judge_customers(
 
 
 def judge_campaign(connection: psycopg.Connection, terms: dict[str, Any]) -> None:
-    """Stops the campaign when all of it is expected to cost no less than to return; keeps it all.
+    """Stops the campaign when all of it is expected to cost no less than to return.
+
+    The sums are kept whatever comes of it; what was worked out for each is `keep`'s.
 
     The sums are over those of the audience, drawn before or not, whom nothing but this rule speaks
     against; those who must be won back are decided already.
@@ -204,7 +206,12 @@ def judge_campaign(connection: psycopg.Connection, terms: dict[str, Any]) -> Non
         _stop(connection, terms)
     kept = connection.execute(_KEEP_RUN, terms).fetchone()
     assert kept is not None
-    connection.execute(_KEEP, {"run": kept[0]})
+    terms["run"] = kept[0]
+
+
+def keep(connection: psycopg.Connection, terms: dict[str, Any]) -> None:
+    """Writes what was worked out for each to `ops.economics`, as of the run of `judge_campaign`."""
+    connection.execute(_KEEP, terms)
 
 
 def _stop(connection: psycopg.Connection, terms: dict[str, Any]) -> None:

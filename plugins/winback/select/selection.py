@@ -1,8 +1,9 @@
 """The step select: a verdict on every candidate, the draw, and the planned messages.
 
-Everything of one campaign happens in one transaction, so a run that dies leaves nothing half done
-and a run that is repeated finds its people drawn already. What speaks against somebody is asked in
-`verdicts.py`, and whether they are worth it in `economics.py`.
+Who is drawn is committed first, and right after it the messages that follow
+(`planned_messages.py`). A run that dies before leaves nothing half done, one that is repeated finds
+its people drawn already, and messages that a run no longer came to are planned by the next. What
+speaks against somebody is asked in `verdicts.py`, and whether they are worth it in `economics.py`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import psycopg
 
 from winback.gate import require_fit_to_act
 from winback.outreach import ramp_up
-from winback.select import economics, verdicts
+from winback.select import economics, planned_messages, verdicts
 from winback.select.assignment import draw
 from winback.select.campaigns import Campaign, read_campaigns
 from winback.settings import Settings, settings
@@ -67,80 +68,6 @@ select %(campaign)s, lapse_id, customer_key, %(snapshot)s, %(as_of)s, occasion, 
     drawn.arm, value_tier, state, %(known_until)s, %(window_ends_at)s, %(window_days)s
 from judged
 inner join drawn using (customer_key)
-"""
-
-# who is a candidate by a newer purchase has come back from the older lapse
-_CLOSE_OLDER_LAPSES = """
-with older as materialized (
-    select o.message_id from ops.outreach as o inner join judged using (customer_key)
-    where o.campaign_id = %(campaign)s and o.lapse_id <> judged.lapse_id
-        and judged.occasion_date >= o.as_of and o.is_lapse_open
-    -- as everybody locks: workers and the step record change the same rows
-    order by o.message_id for no key update of o
-)
-
-update ops.outreach set is_lapse_open = false
-where message_id = any(array(select message_id from older))
-"""
-
-# What is planned already is looked up beforehand, as above: an insert that finds its own conflicts
-# takes a third longer.
-_PLAN = """
-with earlier as materialized (
-    select lapse_id, address_hash, is_lapse_open and not is_cancelled as is_open
-    from ops.outreach
-    where campaign_id = %(campaign)s and step = %(first_step)s and channel = %(channel)s
-        and resend_of is null
-),
-
-to_plan as (
-    select judged.lapse_id, customer_key, judged.address_hash, worked_out.profit_cents,
-        ntile(20) over (
-            order by worked_out.profit_cents desc nulls last, worked_out.is_must_win desc,
-                judged.lapse_id
-        ) as twentieth,
-        reached.address_hash is null as is_dormant,
-        concat_ws(
-            ' ', lower(left(judged.locale, 2)), case when person.first_name <> '' then 'named' end,
-            judged.ground
-        ) as likely_shape
-    from drawn
-    inner join judged using (customer_key)
-    inner join worked_out using (customer_key)
-    left join reached on reached.address_hash = judged.address_hash
-    left join pii.customers as person using (customer_key)
-    where drawn.arm = 'treated'
-        and not exists (select 1 from earlier where earlier.lapse_id = judged.lapse_id)
-        and not exists (
-            select 1 from earlier
-            where earlier.is_open and earlier.address_hash = judged.address_hash
-        )
-),
-
--- Random once and counted on from there, as RFC 9562 allows for many ids of one moment: a server
--- without OpenSSL opens /dev/urandom for each random one.
-first as (
-    select left(id, 24) as beginning, ('x' || right(id, 12))::bit(48)::bigint as number
-    from (select uuidv7()::text as id) as one
-)
-
-insert into ops.outreach
-    (message_id, campaign_id, lapse_id, step, channel, customer_key, address_hash, snapshot_id,
-     as_of, template, expected_profit_cents, is_dormant, likely_shape)
-select
-    (first.beginning || lpad(
-        to_hex(
-            (first.number + row_number() over (order by twentieth, customer_key))
-            %% (1::bigint << 48)
-        ), 12, '0'
-    ))::uuid,
-    %(campaign)s, lapse_id, %(first_step)s, %(channel)s, customer_key, address_hash, %(snapshot)s,
-    %(as_of)s, %(template)s, profit_cents, is_dormant, likely_shape
-from to_plan
-cross join first
--- Messages are claimed in the order in which they were planned: by twentieths of what is expected,
--- and within each by the key, so that what lies together is looked up together.
-order by twentieth, customer_key
 """
 
 
@@ -192,7 +119,7 @@ def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings)
         "value_tiers": campaign.audience.value_tiers,
         "channel": campaign.channel,
         "template": campaign.template_name,
-        "first_step": FIRST_STEP,
+        "step": FIRST_STEP,
         "snapshot": snapshot_id,
         "as_of": as_of,
         "known_until": config.as_of_at(as_of),
@@ -202,11 +129,11 @@ def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings)
         "consent_unused_months": config.consent_unused_months,
     }
     with warehouse.connect("sender") as connection:
-        # one selection of a campaign at a time, so that nobody is drawn twice
-        connection.execute(
-            "select pg_advisory_xact_lock(hashtextextended(%(campaign)s, 1))", values
-        )
         _store_campaign(connection, campaign)
+    # of these two the second is committed first: nobody has a message who was not drawn
+    with warehouse.connect("sender") as planning, warehouse.connect("sender") as connection:
+        # one selection of a campaign at a time, so that nobody is drawn twice
+        planning.execute("select pg_advisory_xact_lock(hashtextextended(%(campaign)s, 1))", values)
         verdicts.judge(connection, values)
         terms = economics.judge_customers(connection, campaign, values)
         verdicts.one_per_address(connection, values)
@@ -218,12 +145,14 @@ def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings)
             kept = beside.submit(verdicts.keep, connection, values)
             arms = draw(candidates, campaign.holdout_pct, config.assignment_salt, batch)
             kept.result()
-        n_excluded = connection.execute(_EXCLUDE, values).rowcount
-        _keep_draw(connection, arms)
-        connection.execute(_ASSIGN, values)
-        connection.execute(_CLOSE_OLDER_LAPSES, values)
-        ramp_up.find_reached(connection, config)
-        n_planned = connection.execute(_PLAN, values).rowcount
+            _keep_draw(connection, arms)
+            ramp_up.find_reached(connection, config)
+            planned_messages.hand_over(connection, planning, values)
+            planned = beside.submit(planned_messages.plan, planning, values)
+            n_excluded = connection.execute(_EXCLUDE, values).rowcount
+            connection.execute(_ASSIGN, values)
+            economics.keep(connection, terms)
+            n_planned = planned.result()
     n_holdout = sum(arm == "holdout" for arm in arms.values())
     selected = Selected(campaign.name, n_excluded, n_holdout, len(arms) - n_holdout, n_planned)
     log.info("%s", selected)
