@@ -15,7 +15,6 @@ import psycopg
 
 from winback.select.campaigns import Campaign
 from winback.select.lift import Lift, lift_of
-from winback.select.verdicts import AUDIENCE
 
 log = logging.getLogger(__name__)
 
@@ -40,30 +39,27 @@ where customer_key = claimed.person_key and {_TOO_DEAR} and not is_must_win
     )
 """  # noqa: S608 - texts of our own
 
-# from the models and not from `judged`: the server's processes share no temporary table
-_WORK_OUT = f"""
+_WORK_OUT = """
 create temporary table worked_out on commit drop as
 select
-    audience.customer_key,
+    judged.customer_key,
     scores.probability_60_days as p_holdout,
     scores.value_if_returned_cents as clv_cents,
     economics.*,
     must_win.customer_key is not null as is_must_win
-from ({AUDIENCE}) as audience
+from judged
 -- the date again: the next day's models may have replaced these meanwhile
 left join marts.fct_customer_values as scores
-    on scores.customer_key = audience.customer_key and scores.as_of = %(as_of)s
+    on scores.customer_key = judged.customer_key and scores.as_of = %(as_of)s
 left join (
     select distinct customer_key from marts.fct_customer_rules
     where kind = 'must_win' and as_of = %(as_of)s
-) as must_win on must_win.customer_key = audience.customer_key
+) as must_win on must_win.customer_key = judged.customer_key
 cross join lateral ops.recovery_economics(
     scores.probability_60_days, scores.value_if_returned_cents,
     %(lift_pct)s, %(contact_cents)s::numeric, %(offer_cents)s::numeric
 ) as economics
--- in the order of the index that they are kept in
-order by audience.customer_key
-"""  # noqa: S608 - texts of our own
+"""
 
 # who must be won back is kept, and the verdict says at what price
 _EXCLUDE_WHO_COSTS_MORE = f"""
@@ -165,8 +161,6 @@ def judge_customers(
         "campaign": campaign.name,
         "snapshot": values["snapshot"],
         "as_of": values["as_of"],
-        "states": values["states"],
-        "value_tiers": values["value_tiers"],
         "contact_cents": Decimal(str(campaign.costs.contact_cents)),
         "offer_cents": Decimal(str(campaign.costs.offer_cents)),
         "lift_pct": lift.pct,

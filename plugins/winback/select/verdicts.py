@@ -16,14 +16,12 @@ from winback.select.customer_rules import NOT_WANTED
 # the candidates are judged in so many parts, which the server's processes take one after another
 PARTS = 12
 
-# the date again: the next day's models may have replaced these meanwhile
-AUDIENCE = """
-select * from intermediate.int_candidates
-where as_of = %(as_of)s and state = any(%(states)s) and value_tier = any(%(value_tiers)s)
-"""
-_KEEP_AUDIENCE = f"""
+_AUDIENCE = f"""
 create temporary table audience on commit drop as
-select *, ntile({PARTS}) over (order by customer_key) as part from ({AUDIENCE}) as candidates
+select *, ntile({PARTS}) over (order by customer_key) as part
+from intermediate.int_candidates
+-- the date again: the next day's models may have replaced these meanwhile
+where as_of = %(as_of)s and state = any(%(states)s) and value_tier = any(%(value_tiers)s)
 """  # noqa: S608 - texts of our own
 
 # the server shares calls among its processes, and not what one of them does
@@ -107,7 +105,7 @@ def judge(connection: psycopg.Connection, values: dict[str, Any]) -> None:
         connection: As the sender, in the transaction of the selection.
         values: Parameters of the selection's statements.
     """
-    connection.execute(_KEEP_AUDIENCE, values)
+    connection.execute(_AUDIENCE, values)
     connection.execute("create index on audience using brin (part)")
     connection.execute("analyze audience (part)")
     # while it judged a part itself, nobody would take what the others have found

@@ -26,7 +26,6 @@ returns table (
 )
 language sql
 immutable
-parallel safe
 as $$
 select
     chance.p_treated,
