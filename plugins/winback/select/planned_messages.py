@@ -87,11 +87,19 @@ create temporary table to_plan (
 """
 _COLUMNS = "place, lapse_id, customer_key, address_hash, profit_cents, is_dormant, likely_shape"
 _PLAN = """
--- Random once and counted on from there, as RFC 9562 allows for many ids of one moment: a server
--- without OpenSSL opens /dev/urandom for each random one.
-with first as (
-    select left(id, 24) as beginning, ('x' || right(id, 12))::bit(48)::bigint as number
-    from (select uuidv7()::text as id) as one
+-- A UUID of version 7, random once and counted on from there, as RFC 9562 allows for many ids of
+-- one moment: servers before 18 make none, and one without OpenSSL opens /dev/urandom for each.
+with one as (
+    select
+        lpad(to_hex((extract(epoch from clock_timestamp()) * 1000)::bigint), 12, '0') as moment,
+        gen_random_uuid()::text as random
+),
+
+first as (
+    select
+        left(moment, 8) || '-' || right(moment, 4) || '-7' || substr(random, 16, 9) as beginning,
+        ('x' || right(random, 12))::bit(48)::bigint as number
+    from one
 )
 
 insert into ops.outreach
