@@ -22,9 +22,10 @@ def warehouse(warehouse_factory: WarehouseFactory) -> Iterator[Warehouse]:
         yield warehouse
 
 
-def test_older_lapses_are_closed_beside_a_transaction_that_locks_the_same_messages(
-    warehouse: Warehouse,
-) -> None:
+@pytest.fixture(autouse=True)
+def ledger(warehouse: Warehouse) -> None:
+    """Messages of one campaign, each of a lapse that is open."""
+    warehouse.execute("truncate ops.campaign, ops.snapshot, ops.outreach restart identity cascade")
     warehouse.execute("insert into ops.campaign (campaign_id, definition) values ('c', '{}')")
     warehouse.execute(
         "insert into ops.snapshot (as_of, purpose, dataset) values ('2024-01-01', 'live', 'x')"
@@ -37,6 +38,11 @@ def test_older_lapses_are_closed_beside_a_transaction_that_locks_the_same_messag
         "  1, '2024-01-01', 't' from generate_series(%s, 1, -1) as n",
         (N,),
     )
+
+
+def test_older_lapses_are_closed_beside_a_transaction_that_locks_the_same_messages(
+    warehouse: Warehouse,
+) -> None:
     ids = [each for (each,) in warehouse.execute("select message_id from ops.outreach order by 1")]
     lock = "select 1 from ops.outreach where message_id = %s for no key update"
     failures: list[psycopg.Error] = []
@@ -60,6 +66,27 @@ def test_older_lapses_are_closed_beside_a_transaction_that_locks_the_same_messag
     assert not selecting.is_alive()
     assert failures == []
     assert warehouse.execute("select count(*) from ops.outreach where is_lapse_open") == [(0,)]
+
+
+def test_a_selection_does_not_wait_for_ever_for_a_message(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server sees no deadlock between two connections of one process."""
+    monkeypatch.setattr(planned_messages, "LONGEST_WAIT", "100ms")
+    judged = (
+        "create temporary table judged on commit drop as select 'k1' as customer_key,"
+        " 'new' as lapse_id, date '2024-02-01' as occasion_date"
+    )
+    with connect("sender") as other:
+        other.execute("select 1 from ops.outreach where customer_key = 'k1' for no key update")
+        with (
+            pytest.raises(psycopg.errors.LockNotAvailable),
+            connect("sender") as planning,
+            connect("sender") as selecting,
+        ):
+            selecting.execute(judged)
+            planned_messages.hand_over(selecting, planning, {"campaign": "c"})
+    assert warehouse.execute("select count(*) from ops.outreach where is_lapse_open") == [(N,)]
 
 
 def wait_until_somebody_waits(warehouse: Warehouse) -> None:

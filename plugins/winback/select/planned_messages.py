@@ -116,6 +116,7 @@ cross join first
 order by place
 """
 _ROWS_AT_ONCE = 2000
+LONGEST_WAIT = "60s"
 
 
 def hand_over(
@@ -135,7 +136,7 @@ def hand_over(
     older = selecting.execute("select message_id from older").fetchall()
     # Whoever is in the way may wait for the campaign, which the selection may have stopped: the
     # server sees no deadlock where one connection waits for another in this process.
-    planning.execute("set local lock_timeout = '60s'")
+    planning.execute("select set_config('lock_timeout', %s, true)", (LONGEST_WAIT,))
     planning.execute(CLOSE_LAPSES, {"ids": [message_id for (message_id,) in older]})
     planning.execute(_TO_PLAN)
     with (
