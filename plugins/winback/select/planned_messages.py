@@ -85,7 +85,6 @@ create temporary table to_plan (
     is_dormant boolean, likely_shape text
 ) on commit drop
 """
-_COLUMNS = "place, lapse_id, customer_key, address_hash, profit_cents, is_dormant, likely_shape"
 _PLAN = """
 -- A UUID of version 7, random once and counted on from there, as RFC 9562 allows for many ids of
 -- one moment: servers before 18 make none, and one without OpenSSL opens /dev/urandom for each.
@@ -143,7 +142,7 @@ def hand_over(
         selecting.cursor() as reader,
         planning.cursor() as writer,
         reader.copy(f"copy ({_WHOM}) to stdout (format binary)", values) as rows,
-        writer.copy(f"copy to_plan ({_COLUMNS}) from stdin (format binary)") as kept,
+        writer.copy("copy to_plan from stdin (format binary)") as kept,
     ):
         each: Iterator[Any] = iter(rows)
         while some := b"".join(islice(each, _ROWS_AT_ONCE)):
