@@ -17,7 +17,7 @@ from tests.small_shop import SmallShop, small_shop
 from winback.errors import CampaignError, DispatchRefused, SourceError
 from winback.extract.snapshot import extract, newest_live
 from winback.privacy.keyed_hash import address_hash, customer_key
-from winback.select import planned_messages
+from winback.select import planned_messages, verdicts
 from winback.select.selection import select
 from winback.settings import settings
 
@@ -69,6 +69,29 @@ def test_everybody_who_lapsed_is_treated_held_out_or_excluded_with_the_reason(
     assert warehouse.execute("select count(*), count(distinct customer_key) from ops.verdict") == [
         (20, 20)
     ]
+
+
+def test_the_servers_processes_share_the_judging(
+    warehouse: Warehouse, shop: SmallShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan: list[str] = []
+    judge = verdicts.judge
+
+    def judge_and_explain(connection: psycopg.Connection, values: dict[str, Any]) -> None:
+        judge(connection, values)
+        connection.execute("drop table judged")
+        rows = connection.execute(f"explain {verdicts.JUDGE}", values).fetchall()
+        plan.extend(row for (row,) in rows)
+        connection.execute("drop table audience")
+        judge(connection, values)
+
+    monkeypatch.setattr(verdicts, "judge", judge_and_explain)
+    up_to_select(AS_OF)
+    workers = int(warehouse.execute("show max_parallel_workers_per_gather")[0][0])
+    assert workers > 1
+    assert [row.strip() for row in plan if "Workers" in row] == [f"Workers Planned: {workers}"]
+    parts = [row for row in plan if "Function Scan on eligibility" in row]
+    assert len(parts) == verdicts.PARTS
 
 
 def test_a_repeated_selection_draws_nobody_again(warehouse: Warehouse, shop: SmallShop) -> None:

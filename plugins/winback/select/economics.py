@@ -1,13 +1,14 @@
 """The rule CRC / CLV < 1: whether a measure is worth it, for each customer and on the whole.
 
-The formula is the SQL function `ops.recovery_economics`; here it is asked about everybody of a
-selection, and its answers are kept. Which lift it counts with is `lift.py`; the temporary table
-`judged`, which it adds reasons to, is made in `selection.py`.
+The formula is the SQL function `ops.recovery_economics`. Which lift it counts with is `lift.py`;
+the temporary table `judged`, which holds its answers and is given reasons here, is made in
+`verdicts.py`.
 """
 
 from __future__ import annotations
 
 import logging
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -39,28 +40,6 @@ where customer_key = claimed.person_key and {_TOO_DEAR} and not is_must_win
     )
 """  # noqa: S608 - texts of our own
 
-_WORK_OUT = """
-create temporary table worked_out on commit drop as
-select
-    judged.customer_key,
-    scores.probability_60_days as p_holdout,
-    scores.value_if_returned_cents as clv_cents,
-    economics.*,
-    must_win.customer_key is not null as is_must_win
-from judged
--- the date again: the next day's models may have replaced these meanwhile
-left join marts.fct_customer_values as scores
-    on scores.customer_key = judged.customer_key and scores.as_of = %(as_of)s
-left join (
-    select distinct customer_key from marts.fct_customer_rules
-    where kind = 'must_win' and as_of = %(as_of)s
-) as must_win on must_win.customer_key = judged.customer_key
-cross join lateral ops.recovery_economics(
-    scores.probability_60_days, scores.value_if_returned_cents,
-    %(lift_pct)s, %(contact_cents)s::numeric, %(offer_cents)s::numeric
-) as economics
-"""
-
 # who must be won back is kept, and the verdict says at what price
 _EXCLUDE_WHO_COSTS_MORE = f"""
 update judged set
@@ -74,9 +53,7 @@ update judged set
         'lift_from', %(lift_from)s::text, 'p_holdout', p_holdout, 'p_treated', p_treated,
         'crc_cents', crc_cents, 'clv_cents', clv_cents, 'ratio', ratio, 'is_must_win', is_must_win
     ))
-from worked_out
-where worked_out.customer_key = judged.customer_key
-    and {_TOO_DEAR}
+where {_TOO_DEAR}
 """  # noqa: S608 - texts of our own
 
 _SUM_UP = """
@@ -85,8 +62,7 @@ select
     count(*) filter (where finding = 'no_score'),
     coalesce(sum(cost_cents), 0),
     coalesce(sum(worth_cents), 0)
-from worked_out
-inner join judged using (customer_key)
+from judged
 where not is_must_win and (is_eligible or reasons = array['costs_more_than_it_returns'])
 """
 
@@ -137,61 +113,60 @@ insert into ops.economics
      profit_cents, crc_cents, ratio, finding, is_must_win)
 select customer_key, %(run)s, p_holdout, p_treated, clv_cents, cost_cents, worth_cents,
     profit_cents, crc_cents, ratio, finding, is_must_win
-from worked_out
+from judged
 """
 
 
-def judge_customers(
-    connection: psycopg.Connection, campaign: Campaign, values: dict[str, Any]
-) -> dict[str, Any]:
-    """Excludes from `judged` whoever costs more than they return, with the parts as evidence.
-
-    Whoever has no score (before the first training, or new since) can not be judged and stays.
+def terms_of(connection: psycopg.Connection, campaign: Campaign, as_of: date) -> dict[str, Any]:
+    """What a campaign's measure is counted with: parameters of the statements here.
 
     Args:
         connection: As the sender, in the transaction of the selection.
         campaign: The campaign, whose costs count.
-        values: Parameters of the selection's statements.
-
-    Returns:
-        What was counted with, for `judge_campaign`.
+        as_of: The date of the selection; a lift that was measured up to it counts.
     """
-    lift: Lift = lift_of(connection, campaign, values["as_of"])
-    terms = {
-        "campaign": campaign.name,
-        "snapshot": values["snapshot"],
-        "as_of": values["as_of"],
+    lift: Lift = lift_of(connection, campaign, as_of)
+    return {
         "contact_cents": Decimal(str(campaign.costs.contact_cents)),
         "offer_cents": Decimal(str(campaign.costs.offer_cents)),
         "lift_pct": lift.pct,
         "lift_from": lift.source,
         "lift_because": lift.because,
     }
-    connection.execute(_WORK_OUT, terms)
-    connection.execute("analyze worked_out")
-    connection.execute(_EXCLUDE_WHO_COSTS_MORE, terms)
-    return terms
 
 
-def judge_campaign(connection: psycopg.Connection, terms: dict[str, Any]) -> None:
+def exclude_who_costs_more(connection: psycopg.Connection, values: dict[str, Any]) -> None:
+    """Excludes from `judged` whoever costs more than they return, with the parts as evidence.
+
+    Whoever has no score (before the first training, or new since) can not be judged and stays.
+
+    Args:
+        connection: As the sender, in the transaction of the selection.
+        values: Parameters of the selection's statements, with `terms_of`.
+    """
+    connection.execute(_EXCLUDE_WHO_COSTS_MORE, values)
+
+
+def judge_campaign(connection: psycopg.Connection, values: dict[str, Any]) -> int:
     """Stops the campaign when all of it is expected to cost no less than to return.
 
-    The sums are kept whatever comes of it; what was worked out for each is `keep`'s.
-
     The sums are over those of the audience, drawn before or not, whom nothing but this rule speaks
-    against; those who must be won back are decided already.
+    against; those who must be won back are decided already. They are kept whatever comes of it.
     Nobody is selected for a campaign that is not worth it, until its file changes, or a person who
     knows the reason sets it running again.
 
     Args:
         connection: As the sender, in the transaction of the selection.
-        terms: From `judge_customers`; `judged` must hold every other reason by now.
+        values: As for `exclude_who_costs_more`; `judged` must hold every other reason by now.
+
+    Returns:
+        The run, for `keep`.
     """
     row = connection.execute(_SUM_UP).fetchone()
     assert row is not None
     n_judged, n_not_judged, cost, worth = row
     is_worth_it = worth > cost if n_judged else None
-    terms |= {
+    terms = values | {
         "n_judged": n_judged, "n_not_judged": n_not_judged, "cost_cents": cost,
         "worth_cents": worth, "is_worth_it": is_worth_it, "is_overruled": False,
         "has_stopped": False,
@@ -200,12 +175,13 @@ def judge_campaign(connection: psycopg.Connection, terms: dict[str, Any]) -> Non
         _stop(connection, terms)
     kept = connection.execute(_KEEP_RUN, terms).fetchone()
     assert kept is not None
-    terms["run"] = kept[0]
+    run: int = kept[0]
+    return run
 
 
-def keep(connection: psycopg.Connection, terms: dict[str, Any]) -> None:
+def keep(connection: psycopg.Connection, run: int) -> None:
     """Writes what was worked out for each to `ops.economics`, as of the run of `judge_campaign`."""
-    connection.execute(_KEEP, terms)
+    connection.execute(_KEEP, {"run": run})
 
 
 def _stop(connection: psycopg.Connection, terms: dict[str, Any]) -> None:

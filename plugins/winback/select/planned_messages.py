@@ -44,47 +44,38 @@ with earlier as materialized (
 treated as materialized (
     select lapse_id from ops.assignment
     where campaign_id = %(campaign)s and arm = 'treated' and window_ends_at > %(known_until)s
-),
-
-to_plan as (
-    select judged.lapse_id, customer_key, judged.address_hash, worked_out.profit_cents,
-        ntile(20) over (
-            order by worked_out.profit_cents desc nulls last, worked_out.is_must_win desc,
-                judged.lapse_id
-        ) as twentieth,
-        reached.address_hash is null as is_dormant,
-        concat_ws(
-            ' ', lower(left(judged.locale, 2)), case when person.first_name <> '' then 'named' end,
-            judged.ground
-        ) as likely_shape
-    from judged
-    inner join worked_out using (customer_key)
-    left join drawn using (customer_key)
-    left join treated on treated.lapse_id = judged.lapse_id
-    left join reached on reached.address_hash = judged.address_hash
-    left join pii.customers as person using (customer_key)
-    where judged.is_eligible
-        and (drawn.arm = 'treated' or drawn.arm is null and treated.lapse_id is not null)
-        and not exists (select 1 from earlier where earlier.lapse_id = judged.lapse_id)
-        and not exists (
-            select 1 from earlier
-            where earlier.is_open and earlier.address_hash = judged.address_hash
-        )
 )
 
--- Messages are claimed in the order in which they are planned: by twentieths of what is expected,
--- and within each by the key, so that what lies together is looked up together.
-select row_number() over (order by twentieth, customer_key) as place, lapse_id, customer_key,
-    address_hash, profit_cents::numeric, is_dormant, likely_shape
-from to_plan
-order by place
+select judged.lapse_id, customer_key, judged.address_hash, judged.profit_cents::numeric,
+    ntile(20) over (
+        order by judged.profit_cents desc nulls last, judged.is_must_win desc, judged.lapse_id
+    ) as twentieth,
+    reached.address_hash is null as is_dormant,
+    concat_ws(
+        ' ', lower(left(judged.locale, 2)), case when person.first_name <> '' then 'named' end,
+        judged.ground
+    ) as likely_shape
+from judged
+left join drawn using (customer_key)
+left join treated on treated.lapse_id = judged.lapse_id
+left join reached on reached.address_hash = judged.address_hash
+left join pii.customers as person using (customer_key)
+where judged.is_eligible
+    and (drawn.arm = 'treated' or drawn.arm is null and treated.lapse_id is not null)
+    and not exists (select 1 from earlier where earlier.lapse_id = judged.lapse_id)
+    and not exists (
+        select 1 from earlier
+        where earlier.is_open and earlier.address_hash = judged.address_hash
+    )
 """
 _TO_PLAN = """
 create temporary table to_plan (
-    place bigint, lapse_id text, customer_key text, address_hash text, profit_cents numeric,
+    lapse_id text, customer_key text, address_hash text, profit_cents numeric, twentieth int,
     is_dormant boolean, likely_shape text
 ) on commit drop
 """
+# Messages are claimed in the order in which they are planned: by twentieths of what is expected,
+# and within each by the key, so that what lies together is looked up together.
 _PLAN = """
 -- A UUID of version 7, random once and counted on from there, as RFC 9562 allows for many ids of
 -- one moment: servers before 18 make none, and one without OpenSSL opens /dev/urandom for each.
@@ -99,6 +90,10 @@ first as (
         left(moment, 8) || '-' || right(moment, 4) || '-7' || substr(random, 16, 9) as beginning,
         ('x' || right(random, 12))::bit(48)::bigint as number
     from one
+),
+
+placed as (
+    select *, row_number() over (order by twentieth, customer_key) as place from to_plan
 )
 
 insert into ops.outreach
@@ -110,9 +105,9 @@ select
     )::uuid,
     %(campaign)s, lapse_id, %(step)s, %(channel)s, customer_key, address_hash, %(snapshot)s,
     %(as_of)s, %(template)s, profit_cents, is_dormant, likely_shape
-from to_plan
+from placed
 cross join first
-order by place
+order by twentieth, customer_key
 """
 _ROWS_AT_ONCE = 2000
 LONGEST_WAIT = "60s"

@@ -134,10 +134,11 @@ def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings)
     with warehouse.connect("sender") as planning, warehouse.connect("sender") as connection:
         # one selection of a campaign at a time, so that nobody is drawn twice
         planning.execute("select pg_advisory_xact_lock(hashtextextended(%(campaign)s, 1))", values)
+        values |= economics.terms_of(connection, campaign, as_of)
         verdicts.judge(connection, values)
-        terms = economics.judge_customers(connection, campaign, values)
+        economics.exclude_who_costs_more(connection, values)
         verdicts.one_per_address(connection, values)
-        economics.judge_campaign(connection, terms)
+        run = economics.judge_campaign(connection, values)
         candidates = connection.execute(_TO_DRAW, values).fetchall()
         batch = f"{campaign.name}\x1f{as_of}"
         with ThreadPoolExecutor(1) as beside:
@@ -151,7 +152,7 @@ def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings)
             planned = beside.submit(planned_messages.plan, planning, values)
             n_excluded = connection.execute(_EXCLUDE, values).rowcount
             connection.execute(_ASSIGN, values)
-            economics.keep(connection, terms)
+            economics.keep(connection, run)
             n_planned = planned.result()
     n_holdout = sum(arm == "holdout" for arm in arms.values())
     selected = Selected(campaign.name, n_excluded, n_holdout, len(arms) - n_holdout, n_planned)

@@ -1,8 +1,8 @@
 """A verdict on every candidate of a campaign: the temporary table `judged` of a selection.
 
 Who is a candidate is the dbt model `int_candidates`; what speaks against somebody is the SQL
-function `ops.eligibility`. What it costs is added in `economics.py`, and who is drawn and planned
-belongs to `selection.py`.
+function `ops.eligibility`, and what a measure is worth `ops.recovery_economics`. What follows from
+its answers is `economics.py`, and who is drawn and planned belongs to `selection.py`.
 """
 
 from __future__ import annotations
@@ -16,28 +16,58 @@ from winback.select.customer_rules import NOT_WANTED
 # the candidates are judged in so many parts, which the server's processes take one after another
 PARTS = 12
 
-_AUDIENCE = f"""
+# Ordered here and not by whoever reads it: so the server's processes work it out together, and what
+# lies together is looked up together.
+_AUDIENCE = """
 create temporary table audience on commit drop as
-select *, ntile({PARTS}) over (order by customer_key) as part
-from intermediate.int_candidates
--- the date again: the next day's models may have replaced these meanwhile
-where as_of = %(as_of)s and state = any(%(states)s) and value_tier = any(%(value_tiers)s)
-"""  # noqa: S608 - texts of our own
+select
+    candidates.*,
+    scores.probability_60_days as p_holdout,
+    scores.value_if_returned_cents as clv_cents,
+    must_win.customer_key is not null as is_must_win,
+    economics.*
+from intermediate.int_candidates as candidates
+-- the date again: the next day's models may have replaced some of these meanwhile
+left join marts.fct_customer_values as scores
+    on scores.customer_key = candidates.customer_key and scores.as_of = %(as_of)s
+left join (
+    select distinct customer_key from marts.fct_customer_rules
+    where kind = 'must_win' and as_of = %(as_of)s
+) as must_win on must_win.customer_key = candidates.customer_key
+cross join lateral ops.recovery_economics(
+    scores.probability_60_days, scores.value_if_returned_cents,
+    %(lift_pct)s, %(contact_cents)s::numeric, %(offer_cents)s::numeric
+) as economics
+where candidates.as_of = %(as_of)s
+    and candidates.state = any(%(states)s) and candidates.value_tier = any(%(value_tiers)s)
+order by candidates.customer_key
+"""
 
 # the server shares calls among its processes, and not what one of them does
 _VERDICTS = " union all ".join(
     f"""
     select * from ops.eligibility(
-        (select array_agg(customer_key order by customer_key) from audience where part = {part}),
-        (select array_agg(last_ordered_at order by customer_key) from audience where part = {part}),
+        (select customer_keys from parts where part = {part}),
+        (select last_purchases_at from parts where part = {part}),
         %(campaign)s, %(channel)s, %(as_of)s, %(known_until)s, %(consent_unused_months)s,
         %(contact_pause_days)s
     )
     """  # noqa: S608 - texts of our own
     for part in range(1, PARTS + 1)
 )
-_JUDGE = f"""
+JUDGE = f"""
 create temporary table judged on commit drop as
+with numbered as (
+    select customer_key, last_ordered_at, ntile({PARTS}) over () as part from audience
+),
+
+parts as materialized (
+    select part, array_agg(customer_key) as customer_keys,
+        array_agg(last_ordered_at) as last_purchases_at
+    from numbered
+    group by part
+)
+
 select audience.*, verdict.address_hash, verdict.is_eligible, verdict.reasons, verdict.evidence,
     verdict.locale, verdict.ground
 from audience
@@ -103,14 +133,12 @@ def judge(connection: psycopg.Connection, values: dict[str, Any]) -> None:
 
     Args:
         connection: As the sender, in the transaction of the selection.
-        values: Parameters of the selection's statements.
+        values: Parameters of the selection's statements, with `economics.terms_of`.
     """
-    connection.execute(_AUDIENCE, values)
-    connection.execute("create index on audience using brin (part)")
-    connection.execute("analyze audience (part)")
     # while it judged a part itself, nobody would take what the others have found
     connection.execute("set local parallel_leader_participation = off")
-    connection.execute(_JUDGE, values)
+    connection.execute(_AUDIENCE, values)
+    connection.execute(JUDGE, values)
     connection.execute("analyze judged (customer_key, lapse_id, address_hash, is_eligible)")
     connection.execute(_NOT_WANTED, values)
     connection.execute(_SAME_SILENCE, values)

@@ -26,6 +26,7 @@ returns table (
 )
 language sql
 immutable
+parallel safe
 as $$
 select
     chance.p_treated,
