@@ -1,4 +1,4 @@
-"""The event webhook under load: our web app in one process of uvicorn, on a real inbox table."""
+"""The event webhook under load: alone in one process of uvicorn, on a real inbox table."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def measure(place: Place, scale: float, result: Result) -> None:
     }
     port = processes.free_port()
     command = [
-        sys.executable, "-m", "uvicorn", "--factory", "winback.web.app:create_app",
+        sys.executable, "-m", "uvicorn", "--factory", "winback.web.public_app:create_app",
         "--host=127.0.0.1", f"--port={port}", "--no-access-log",
     ]  # fmt: skip
-    with serve(command, port, "/unsubscribe/none", folder, environment) as server:
+    with serve(command, port, "/winback/unsubscribe/none", folder, environment) as server:
         _load(server, url, 1, 100)
         n_posts = max(20, int(N_EVENTS * scale) // BATCH)
         loads = [_load(server, url, BATCH, n_posts) for _ in range(PAIRS)]
@@ -74,7 +74,7 @@ def _load(
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("truncate pii.webhook_inbox")
         told = run(
-            "benchmarks.outreach_webhook_load", f"{server.url}/webhook", str(key), *numbers,
+            "benchmarks.outreach_webhook_load", f"{server.url}/winback/webhook", str(key), *numbers,
             environment={},
         )  # fmt: skip
         kept = connection.execute("select count(*) from pii.webhook_inbox").fetchone()

@@ -113,7 +113,9 @@ class Settings:
     mail_transport: str = _setting("sandbox", "`sandbox` or `sendgrid`")
     sendgrid_url: str = _setting("https://api.sendgrid.com", "host of the mail API (or the EU one)")
     sendgrid_api_key: str = _setting("", "the mail API's key")
-    sendgrid_webhook_key: str = _setting("", "public key of the signed event webhook, base64 DER")
+    sendgrid_webhook_key: str = _setting(
+        "", "public key of the signed event webhook, base64 DER; `old,new` while it changes"
+    )
     send_validity_hours: int = _setting(24, "the real transport refuses an older as_of")
     send_batch_size: int = _setting(1000, "recipients per request: what one crash makes unknown")
     send_connections: int = _setting(2, "requests under way at once, each may become unknown")

@@ -18,6 +18,7 @@ from winback.outreach.dispatch import outreach
 from winback.record import webhook
 from winback.record.events import apply, record
 from winback.record.vocabulary import read_batch
+from winback.sandbox.signing import Signer, new_private_key
 from winback.settings import settings
 from winback.warehouse import connection as warehouse
 
@@ -189,6 +190,17 @@ def test_forged_old_or_oversized_batches_are_refused(
     configure(flow, monkeypatch, sendgrid_webhook_key="")
     assert flow.post(body) == 503
     assert len(flow.inbox()) == 1
+
+
+def test_a_key_takes_the_place_of_another_while_batches_come(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = settings().sendgrid_webhook_key
+    new = Signer(new_private_key()).public_key()
+    for keys, status in ((f"{old},{new}", 204), (f"{new},{old}", 204), (new, 403)):
+        configure(flow, monkeypatch, sendgrid_webhook_key=keys)
+        assert flow.post(b"[]") == status
+    assert len(flow.inbox()) == 2
 
 
 def test_a_processed_batch_is_wiped_and_a_broken_one_is_kept_and_holds_up_nobody(

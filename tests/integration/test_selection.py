@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -144,6 +147,40 @@ def test_messages_that_a_selection_did_not_come_to_are_planned_by_the_next(
         " inner join ops.assignment as a using (campaign_id, lapse_id) group by a.arm"
     )
     assert written_to == [("treated", drawn["treated"])]
+
+
+def test_two_selections_at_once_draw_and_plan_nobody_twice(
+    warehouse: Warehouse, shop: SmallShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot_id = up_to_gate(AS_OF)
+    judge = verdicts.judge
+    both = threading.Semaphore(0)
+
+    def judge_while_the_other_waits(connection: psycopg.Connection, values: dict[str, Any]) -> None:
+        judge(connection, values)
+        if both.acquire(blocking=False):
+            return
+        deadline = time.monotonic() + 30
+        while not warehouse.execute(
+            "select 1 from pg_locks where locktype = 'advisory' and not granted"
+        ):
+            assert time.monotonic() < deadline, "the other selection did not come"
+            time.sleep(0.02)
+        both.release()
+
+    monkeypatch.setattr(verdicts, "judge", judge_while_the_other_waits)
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: select(snapshot_id, AS_OF), range(2))
+    added = sorted((each.n_treated + each.n_holdout, each.n_planned) for [each] in (first, second))
+    assert added[0] == (0, 0)
+    assert added[1][0] == 20
+    assert added[1][1] > 0
+    assert warehouse.execute(
+        "select count(*), count(distinct customer_key) from ops.assignment"
+    ) == [(20, 20)]
+    assert warehouse.execute("select count(*), count(distinct customer_key) from ops.outreach") == [
+        (added[1][1], added[1][1])
+    ]
 
 
 def test_who_was_excluded_is_drawn_once_nothing_speaks_against_it_any_more(

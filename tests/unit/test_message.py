@@ -6,7 +6,7 @@ import re
 import shutil
 from dataclasses import replace
 from datetime import date
-from html import unescape
+from html import escape, unescape
 from pathlib import Path
 from uuid import UUID
 
@@ -25,6 +25,7 @@ from winback.outreach.message import (
     headers,
     personal_values,
 )
+from winback.outreach.template_mail import compose_template_mail
 from winback.settings import PROJECT
 
 SENDER = Sender("Müller & Söhne <Records>", "shop@example.com", "1 Example Street, 10115 Berlin")
@@ -43,7 +44,7 @@ ANNA = Recipient(
 
 def read(recipient: Recipient, folder: Path = TEMPLATES) -> tuple[str, str, str]:
     """Subject, text and html as the recipient sees them."""
-    mail = compose(folder, "welcome_back", recipient.shape, SENDER)
+    mail = compose(folder, "welcome_back", recipient.shape, SENDER, has_offer=False)
     values = personal_values(recipient)
     return fill(mail.subject, values), fill(mail.text, values), fill(mail.html, values)
 
@@ -129,11 +130,39 @@ def test_what_is_no_web_address_never_becomes_a_header(url: str) -> None:
         headers(replace(ANNA, unsubscribe_url=url))
 
 
+@pytest.mark.parametrize("ground", ["consent", "existing_customer"])
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_an_offer_comes_with_the_sentence_by_what_it_was_made(language: str, ground: str) -> None:
+    shape = (language, True, ground)
+    told = (TEMPLATES / f"offer.{language}.txt").read_text(encoding="utf-8").strip()
+    assert "automati" in told
+    with_one = compose(TEMPLATES, "welcome_back", shape, SENDER, has_offer=True)
+    without = compose(TEMPLATES, "welcome_back", shape, SENDER, has_offer=False)
+    assert with_one.text.count(told) == with_one.html.count(escape(told)) == 1
+    assert with_one.text.replace(f" {told}", "") == without.text
+
+
+@pytest.mark.parametrize("text", [None, "", " \n"])
+def test_an_offer_without_that_sentence_can_not_be_built(templates: Path, text: str | None) -> None:
+    file = templates / "offer.en.txt"
+    file.unlink() if text is None else file.write_text(text, encoding="utf-8")
+    shape = ("en", True, "consent")
+    with pytest.raises(CampaignError, match=r"templates/offer.en.txt is (missing|empty): write"):
+        compose(templates, "welcome_back", shape, SENDER, has_offer=True)
+    with pytest.raises(CampaignError, match=r"templates/offer.en.txt is (missing|empty): write"):
+        compose_template_mail(templates, "d-1", shape, SENDER, has_offer=True)
+    compose(templates, "welcome_back", shape, SENDER, has_offer=False)
+
+
 @pytest.mark.parametrize("lacking", ["name", "email", "postal_address"])
 def test_a_message_without_its_sender_can_not_be_built(lacking: str) -> None:
     with pytest.raises(CampaignError, match="must say who writes: set sender_name"):
         compose(
-            TEMPLATES, "welcome_back", ("de", True, "consent"), replace(SENDER, **{lacking: ""})
+            TEMPLATES,
+            "welcome_back",
+            ("de", True, "consent"),
+            replace(SENDER, **{lacking: ""}),
+            has_offer=False,
         )
 
 
@@ -169,7 +198,7 @@ def test_a_message_without_its_sender_can_not_be_built(lacking: str) -> None:
             "welcome_back/subject.de.txt",
             "Wir würden Sie gern wiedersehen",
             " \n",
-            "subject.de.txt is empty: write a subject",
+            "welcome_back/subject.de.txt is empty: write what it is to say",
         ),
         ("welcome_back/body.de.html", "Weile", "{{ ''.__class__.__mro__ }}", "unsafe"),
         ("welcome_back/body.de.html", "Weile", "{{ sender_name.format.__globals__ }}", "unsafe"),
@@ -205,7 +234,7 @@ def test_a_template_that_lacks_something_or_plays_tricks_is_refused(
     assert old in text
     (templates / file).write_text(text.replace(old, new), encoding="utf-8")
     with pytest.raises(CampaignError) as caught:
-        compose(templates, "welcome_back", ("de", True, "consent"), SENDER)
+        compose(templates, "welcome_back", ("de", True, "consent"), SENDER, has_offer=False)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -227,9 +256,9 @@ def test_a_first_name_that_not_everybody_has_must_be_asked_for(
     path = templates / "welcome_back" / file
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("Wir ", written, 1), encoding="utf-8")
-    compose(templates, "welcome_back", ("en", False, "consent"), SENDER)
+    compose(templates, "welcome_back", ("en", False, "consent"), SENDER, has_offer=False)
     with pytest.raises(CampaignError, match=r"write \{% if first_name %\}… \{\{ first_name"):
-        compose(templates, "welcome_back", ("de", False, "consent"), SENDER)
+        compose(templates, "welcome_back", ("de", False, "consent"), SENDER, has_offer=False)
 
 
 @pytest.mark.parametrize(
@@ -237,16 +266,24 @@ def test_a_first_name_that_not_everybody_has_must_be_asked_for(
 )
 def test_a_first_name_may_have_a_stand_in(templates: Path, written: str) -> None:
     (templates / "welcome_back" / "subject.en.txt").write_text(written, encoding="utf-8")
-    assert compose(templates, "welcome_back", ("en", False, "consent"), SENDER).subject == "you"
     assert (
-        "first_name" in compose(templates, "welcome_back", ("en", True, "consent"), SENDER).subject
+        compose(
+            templates, "welcome_back", ("en", False, "consent"), SENDER, has_offer=False
+        ).subject
+        == "you"
+    )
+    assert (
+        "first_name"
+        in compose(
+            templates, "welcome_back", ("en", True, "consent"), SENDER, has_offer=False
+        ).subject
     )
 
 
 def test_a_template_that_is_not_utf_8_is_named(templates: Path) -> None:
     (templates / "welcome_back" / "body.de.txt").write_bytes("Grüße".encode("latin-1"))
     with pytest.raises(CampaignError, match=r"body\.de\.txt: not UTF-8"):
-        compose(templates, "welcome_back", ("de", False, "consent"), SENDER)
+        compose(templates, "welcome_back", ("de", False, "consent"), SENDER, has_offer=False)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +337,9 @@ def test_no_name_changes_anything_but_itself(name: str) -> None:
         assert html == expected_html.replace("Anna", html_value, 1)
 
 
-_COMPOSED = {shape: compose(TEMPLATES, "welcome_back", shape, SENDER) for shape in SHAPES}
+_COMPOSED = {
+    shape: compose(TEMPLATES, "welcome_back", shape, SENDER, has_offer=False) for shape in SHAPES
+}
 
 
 def _read_fast(recipient: Recipient) -> tuple[str, str, str]:

@@ -53,6 +53,19 @@ def test_an_altered_body_or_time_or_a_foreign_key_is_not() -> None:
     assert not check(*signed(now, signer=Signer(new_private_key())))
 
 
+@pytest.mark.parametrize("between", [",", " , "])
+def test_while_a_key_takes_the_place_of_another_both_are_believed(between: str) -> None:
+    now = int(time.time())
+    old, new, foreign = (Signer(new_private_key()) for _ in range(3))
+    keys = old.public_key() + between + new.public_key()
+    assert check(*signed(now, signer=old), key=keys)
+    assert check(*signed(now, signer=new), key=keys)
+    assert not check(*signed(now, signer=foreign), key=keys)
+    assert not check(*signed(now - 3600, signer=new), key=keys)
+    assert check(*signed(now, signer=new), key=new.public_key())
+    assert not check(*signed(now, signer=old), key=new.public_key())
+
+
 @pytest.mark.parametrize("signature", ["", "x", "AAAA", "ä", "=" * 99, "A" * 100_000, "\x00"])
 def test_garbage_instead_of_a_signature_is_not(signature: str) -> None:
     assert not check(signature, str(int(time.time())))
@@ -87,6 +100,8 @@ RSA = (
         ("", "copy it from the provider's settings to WINBACK_SENDGRID_WEBHOOK_KEY"),
         ("not base64!", "is not the public key"),
         ("AAAA", "is not the public key"),
+        (f"{SIGNER.public_key()},", "or two with a comma between"),
+        (f"{SIGNER.public_key()} {SIGNER.public_key()}", "or two with a comma between"),
         ("ä", "is not the public key"),
         (base64.b64encode(RSA).decode(), "must be an elliptic curve key"),
     ],

@@ -44,13 +44,13 @@ def compose_all(
         CampaignError: A template is wrong, is not there, or lacks what every message must carry.
         DispatchRefused: The provider does not show a template that it keeps.
     """
-    folder = config.campaigns / "templates"
+    folder, offer = config.campaigns / "templates", campaign.has_offer
     if campaign.sendgrid_templates is None:
         template = campaign.template_name
-        return {shape: compose(folder, template, shape, sender) for shape in SHAPES}
+        return {s: compose(folder, template, s, sender, has_offer=offer) for s in SHAPES}
     ids = campaign.sendgrid_templates.model_dump()
     require_templates(transport, ids)
-    return {shape: compose_template_mail(folder, ids[shape[0]], shape, sender) for shape in SHAPES}
+    return {s: compose_template_mail(folder, ids[s[0]], s, sender, has_offer=offer) for s in SHAPES}
 
 
 def alike(claims: Sequence[Claim]) -> list[list[Claim]]:

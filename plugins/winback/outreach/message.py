@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 from uuid import UUID
 
 from babel import Locale, UnknownLocaleError
@@ -24,6 +24,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
 from winback.errors import CampaignError
+from winback.outreach.reasons import Ground, reasons
 from winback.outreach.web_address import is_web_address
 from winback.select.campaigns import LANGUAGES
 
@@ -37,8 +38,6 @@ PERSONAL = (
     "preferences_url",
 )
 MAX_NAME_LENGTH = 100
-# what allows the message, and so what it must say: the consent, or the sale
-Ground = Literal["consent", "existing_customer"]
 Shape = tuple[str, bool, Ground]
 SHAPES: tuple[Shape, ...] = tuple(
     (language, has_name, ground)
@@ -117,7 +116,7 @@ class Mail:
     html: str
 
 
-def compose(folder: Path, template: str, shape: Shape, sender: Sender) -> Mail:
+def compose(folder: Path, template: str, shape: Shape, sender: Sender, *, has_offer: bool) -> Mail:
     """Composes the mail that all recipients of a shape receive.
 
     Args:
@@ -125,12 +124,14 @@ def compose(folder: Path, template: str, shape: Shape, sender: Sender) -> Mail:
         template: The campaign's template.
         shape: From `Recipient.shape`.
         sender: Who writes.
+        has_offer: Then the mail says by what it was made.
 
     Raises:
         CampaignError: The template is wrong, or lacks what every message must carry.
     """
     require_sender(sender)
     language, has_first_name, ground = shape
+    sentences = reasons(language, ground, has_offer=has_offer)
     environment = SandboxedEnvironment(
         loader=FileSystemLoader(folder),
         autoescape=lambda name: bool(name and name.endswith(".html")),
@@ -145,16 +146,18 @@ def compose(folder: Path, template: str, shape: Shape, sender: Sender) -> Mail:
             "sender_name": sender.name,
             "sender_postal_address": sender.postal_address,
         }
-        if not name.startswith("why."):
-            suffix = "" if ground == "consent" else f".{ground}"
-            why = render(f"why{suffix}.{language}.txt", kind)
+        if name not in sentences:
+            why = " ".join(render(each, kind) for each in sentences)
             values["why"] = Markup(html.escape(why) if kind == "html" else why)  # noqa: S704
         try:
-            return environment.get_template(name).render(values).strip()
+            text = environment.get_template(name).render(values).strip()
         except CampaignError:
             raise
         except Exception as error:  # a template can raise anything, such as {{ 1 / 0 }}
             raise CampaignError(explain(name, error)) from error
+        if not text:
+            raise CampaignError(f"templates/{name} is empty: write what it is to say")
+        return text
 
     mail = Mail(
         subject=" ".join(render(f"{template}/subject.{language}.txt", "text").split()),
@@ -247,10 +250,6 @@ def _require_footer(mail: Mail, template: str, language: str, sender: Sender) ->
                     f"template {template!r} ({language}, {kind}) lacks {what}:"
                     f" include footer.{language}.{'html' if kind == 'html' else 'txt'}"
                 )
-    if not mail.subject:
-        raise CampaignError(
-            f"templates/{template}/subject.{language}.txt is empty: write a subject"
-        )
 
 
 def explain(name: str, error: Exception) -> str:

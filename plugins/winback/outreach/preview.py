@@ -87,7 +87,8 @@ def compose_all(campaign: Campaign, config: Settings) -> dict[Shape, Mail]:
             f" yourself with ./winback outreach test {campaign.name} --to you@shop.example"
         )
     folder, sender = config.campaigns / "templates", sender_of(config)
-    return {shape: compose(folder, campaign.template_name, shape, sender) for shape in SHAPES}
+    template, offer = campaign.template_name, campaign.has_offer
+    return {s: compose(folder, template, s, sender, has_offer=offer) for s in SHAPES}
 
 
 def made_up(shape: Shape, address: str, config: Settings) -> Recipient:

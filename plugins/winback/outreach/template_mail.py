@@ -24,6 +24,7 @@ from winback.outreach.message import (
     require_sender,
     tag,
 )
+from winback.outreach.reasons import reasons
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class TemplateMail:
 
 
 def compose_template_mail(
-    folder: Path, template_id: str, shape: Shape, sender: Sender
+    folder: Path, template_id: str, shape: Shape, sender: Sender, *, has_offer: bool
 ) -> TemplateMail:
     """Composes what all recipients of a shape are told beside the template's own text.
 
@@ -45,13 +46,14 @@ def compose_template_mail(
         template_id: The provider's.
         shape: From `Recipient.shape`.
         sender: Who writes.
+        has_offer: Then they are told by what it was made.
 
     Raises:
         CampaignError: The sentence is wrong or missing, or nobody says who writes.
     """
     require_sender(sender)
     language, _, ground = shape
-    name = f"why{'' if ground == 'consent' else f'.{ground}'}.{language}.txt"
+    names = reasons(language, ground, has_offer=has_offer)
     # nothing is escaped here: that is the provider's template's affair
     environment = SandboxedEnvironment(loader=FileSystemLoader(folder), undefined=StrictUndefined)
     values = {each: tag(each, "text") for each in PERSONAL if each != "first_name"}
@@ -60,12 +62,19 @@ def compose_template_mail(
         "sender_name": sender.name,
         "sender_postal_address": sender.postal_address,
     }
-    try:
-        why = " ".join(environment.get_template(name).render(values).split())
-    except Exception as error:  # a template can raise anything
-        raise CampaignError(explain(name, error)) from error
-    if tag("grounded_on", "text") not in why:
-        raise CampaignError(f"templates/{name} lacks the date: write {{{{ grounded_on }}}} in it")
+    told = []
+    for name in names:
+        try:
+            told.append(" ".join(environment.get_template(name).render(values).split()))
+        except Exception as error:  # a template can raise anything
+            raise CampaignError(explain(name, error)) from error
+        if not told[-1]:
+            raise CampaignError(f"templates/{name} is empty: write what it is to say")
+    if tag("grounded_on", "text") not in told[0]:
+        raise CampaignError(
+            f"templates/{names[0]} lacks the date: write {{{{ grounded_on }}}} in it"
+        )
+    why = " ".join(told)
     return TemplateMail(template_id, language, why)
 
 

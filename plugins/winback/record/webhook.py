@@ -30,30 +30,31 @@ TIMESTAMP_HEADER = "X-Twilio-Email-Event-Webhook-Timestamp"
 _idle: defaultdict[str, list[tuple[ExitStack, psycopg.Connection]]] = defaultdict(list)
 
 
-def is_genuine(body: bytes, signature: str, timestamp: str, key: str, max_age_seconds: int) -> bool:
+def is_genuine(
+    body: bytes, signature: str, timestamp: str, keys: str, max_age_seconds: int
+) -> bool:
     """Whether a batch was signed by the provider, and recently.
 
     Args:
         body: The raw body.
         signature: Base64 of an ECDSA signature over timestamp and body.
         timestamp: Seconds since 1970, as sent.
-        key: The provider's public key, base64 of DER.
+        keys: The provider's public key, base64 of DER; while another takes its place both, with a
+            comma between. Whichever signed, it is believed.
         max_age_seconds: An older (or later) timestamp is refused.
 
     Raises:
-        SettingsError: The key is missing or no key.
+        SettingsError: A key is missing or no key.
     """
-    public_key = _public_key(key)
+    public_keys = _public_keys(keys)
     # int() would take blanks, signs and digits of other scripts, and numbers of any length
     if not re.fullmatch(r"[0-9]{1,12}", timestamp):
         return False
     try:
-        public_key.verify(
-            base64.b64decode(signature, validate=True),
-            timestamp.encode() + body,
-            ec.ECDSA(hashes.SHA256()),
-        )
-    except (ValueError, InvalidSignature):
+        signed = base64.b64decode(signature, validate=True)
+    except ValueError:
+        return False
+    if not any(_has_signed(key, signed, timestamp.encode() + body) for key in public_keys):
         return False
     return abs(time.time() - int(timestamp)) <= max_age_seconds
 
@@ -86,14 +87,26 @@ def _insert(connection: psycopg.Connection, body: bytes) -> None:
     connection.execute("insert into pii.webhook_inbox (body) values (%s)", (body,))
 
 
+def _has_signed(key: ec.EllipticCurvePublicKey, signature: bytes, text: bytes) -> bool:
+    try:
+        key.verify(signature, text, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        return False
+    return True
+
+
 @lru_cache(maxsize=1)
+def _public_keys(keys: str) -> tuple[ec.EllipticCurvePublicKey, ...]:
+    return tuple(_public_key(key.strip()) for key in keys.split(","))
+
+
 def _public_key(key: str) -> ec.EllipticCurvePublicKey:
     try:
         public_key = serialization.load_der_public_key(base64.b64decode(key, validate=True))
     except (ValueError, UnsupportedAlgorithm) as error:
         raise SettingsError(
-            "sendgrid_webhook_key is not the public key of the signed event webhook:"
-            " copy it from the provider's settings to WINBACK_SENDGRID_WEBHOOK_KEY"
+            "sendgrid_webhook_key is not the public key of the signed event webhook (or two with a"
+            " comma between): copy it from the provider's settings to WINBACK_SENDGRID_WEBHOOK_KEY"
         ) from error
     if not isinstance(public_key, ec.EllipticCurvePublicKey):
         raise SettingsError("sendgrid_webhook_key must be an elliptic curve key")

@@ -131,6 +131,11 @@ class Campaign(BaseModel):
         kept_there = self.sendgrid_templates
         return self.template or ("" if kept_there is None else f"{kept_there.en} {kept_there.de}")
 
+    @property
+    def has_offer(self) -> bool:
+        """Whoever is written to gets something that others do not."""
+        return self.costs.offer_cents > 0
+
 
 def read_campaigns(folder: Path) -> list[Campaign]:
     """Reads every campaign file of a folder, in order of their names.

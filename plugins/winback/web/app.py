@@ -7,21 +7,13 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from winback.web import (
-    dashboard,
-    opt_in_page,
-    preferences_page,
-    unsubscribe_page,
-    webhook_route,
-)
+from winback.web import dashboard
+from winback.web.public_app import ROUTERS
 
 
 def create_app() -> FastAPI:
     """Puts the routes together; touches neither database nor settings."""
     app = FastAPI(title="winback", docs_url=None, redoc_url=None, openapi_url=None)
-    app.include_router(webhook_route.router)
-    app.include_router(unsubscribe_page.router)
-    app.include_router(preferences_page.router)
-    app.include_router(opt_in_page.router)
-    app.include_router(dashboard.router)
+    for router in (*ROUTERS, dashboard.router):
+        app.include_router(router)
     return app

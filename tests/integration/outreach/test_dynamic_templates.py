@@ -166,12 +166,14 @@ def test_a_template_that_is_not_there_or_not_shown_claims_nobody(kept: MailFlow)
 
 
 def test_a_message_without_a_value_it_must_carry_can_not_be_built() -> None:
-    mail = compose_template_mail(TEMPLATES, IDS["en"], ANNA.shape, SENDER)
+    mail = compose_template_mail(TEMPLATES, IDS["en"], ANNA.shape, SENDER, has_offer=False)
     body = template_request(mail, [ANNA], SENDER, "spring")
     assert body["template_id"] == IDS["en"]
     with pytest.raises(CampaignError, match=r"the reason why it comes \(why\) is empty"):
         template_request(replace(mail, why=""), [ANNA], SENDER, "spring")
     with pytest.raises(CampaignError, match="set sender_name"):
-        compose_template_mail(TEMPLATES, IDS["en"], ANNA.shape, replace(SENDER, postal_address=""))
+        compose_template_mail(
+            TEMPLATES, IDS["en"], ANNA.shape, replace(SENDER, postal_address=""), has_offer=False
+        )
     with pytest.raises(CampaignError, match="public_url"):
         template_request(mail, [replace(ANNA, unsubscribe_url="x")], SENDER, "spring")

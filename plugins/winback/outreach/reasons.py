@@ -1,0 +1,24 @@
+"""Which sentences a message must say about itself: why it comes, and by what an offer was made.
+
+They are files of `campaigns/templates`; `message.py` and `template_mail.py` write them.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+# what allows the message, and so what it must say: the consent, or the sale
+Ground = Literal["consent", "existing_customer"]
+
+
+def reasons(language: str, ground: Ground, *, has_offer: bool) -> list[str]:
+    """The names of the files, in the order in which they are read; the first says why it comes.
+
+    Args:
+        language: Of the message, such as `de`.
+        ground: What allows it.
+        has_offer: People got it by their value so far, which the law wants said: a price that was
+            made for somebody by a machine (directive 2011/83/EU, article 6 (1) (ea)).
+    """
+    why = f"why{'' if ground == 'consent' else f'.{ground}'}.{language}.txt"
+    return [why, f"offer.{language}.txt"] if has_offer else [why]
