@@ -5,14 +5,26 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 import pytest
 
 from winback.errors import CampaignError
-from winback.outreach.message import SHAPES, headers
-from winback.outreach.preview import FIRST_NAME, find_campaign, made_up, preview, write_previews
+from winback.outreach import campaign_mail
+from winback.outreach.message import SHAPES, Mail, headers
+from winback.outreach.preview import (
+    FIRST_NAME,
+    find_campaign,
+    made_up,
+    preview,
+    sender_of,
+    write_previews,
+)
+from winback.outreach.sendgrid_transport import SendGridTransport
+from winback.outreach.template_mail import TemplateMail
 from winback.record.unsubscribe import is_trial, trial_id
+from winback.select.campaigns import SendGridTemplates
 from winback.settings import PROJECT, Settings
 
 CONFIG = Settings(
@@ -21,6 +33,7 @@ CONFIG = Settings(
     sender_postal_address="1 Example Street",
     public_url="https://shop.example",
 )
+KEPT = f"d-{1:032x}"
 
 
 @pytest.fixture
@@ -54,6 +67,35 @@ def test_each_language_and_shape_becomes_a_page_and_its_text(config: Settings) -
     german = (index.parent / "de-without-first-name-existing-customer.html").read_text("utf-8")
     assert "Guten Tag," in german
     assert "bei einem Kauf genannt" in german
+
+
+@pytest.mark.parametrize("offer_cents", [0, 0.5, 500])
+def test_previews_and_mails_of_an_offer_say_by_what_it_was_made(
+    config: Settings, offer_cents: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = config.campaigns / "welcome_back.yaml"
+    text = file.read_text(encoding="utf-8")
+    assert "offer_cents: 0 " in text
+    file.write_text(text.replace("offer_cents: 0 ", f"offer_cents: {offer_cents} "), "utf-8")
+    campaign = find_campaign("welcome_back", config)
+    folder = write_previews(campaign, config).parent
+    pages = [path.read_text("utf-8") for path in folder.glob("[de][en]-*.txt")]
+    transport = cast(SendGridTransport, None)
+    mails = campaign_mail.compose_all(campaign, sender_of(config), config, transport)
+    monkeypatch.setattr(campaign_mail, "require_templates", lambda *_: None)
+    there = campaign.model_copy(
+        update={"template": None, "sendgrid_templates": SendGridTemplates(en=KEPT, de=KEPT)}
+    )
+    kept = campaign_mail.compose_all(there, sender_of(config), config, transport)
+    texts = [mail.text for mail in mails.values() if isinstance(mail, Mail)]
+    whys = [mail.why for mail in kept.values() if isinstance(mail, TemplateMail)]
+    assert len(pages) == len(texts) == len(whys) == len(SHAPES)
+    told = [
+        (config.campaigns / "templates" / f"offer.{language}.txt").read_text("utf-8").strip()
+        for language in ("en", "de")
+    ]
+    for each in (*pages, *texts, *whys):
+        assert any(sentence in each for sentence in told) == (offer_cents > 0)
 
 
 def test_the_next_preview_takes_the_place_of_the_last(config: Settings) -> None:
