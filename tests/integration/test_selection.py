@@ -162,7 +162,8 @@ def test_two_selections_at_once_draw_and_plan_nobody_twice(
             return
         deadline = time.monotonic() + 30
         while not warehouse.execute(
-            "select 1 from pg_locks where locktype = 'advisory' and not granted"
+            "select 1 from pg_stat_activity"
+            " where datname = current_database() and wait_event = 'advisory'"
         ):
             assert time.monotonic() < deadline, "the other selection did not come"
             time.sleep(0.02)

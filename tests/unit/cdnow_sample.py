@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from winback.model.bg_nbd import BgNbd
+
 CALIBRATION_END = np.datetime64("1997-09-30")
 
 
@@ -62,3 +64,12 @@ def read_sample() -> Sample:
         np.array(c) for c in zip(*columns, strict=True)
     )
     return Sample(frequency, recency, age, mean_amount, n_later)
+
+
+def model(r: float, alpha: float, a: float, b: float) -> BgNbd:
+    """A model of these parameters, as if fitted."""
+    return BgNbd(r, alpha, a, b, 0.0, True, False, 0, "", 1.0)
+
+
+# the parameters that were published for the sample
+CDNOW = model(0.243, 4.414, 0.793, 2.426)

@@ -44,13 +44,23 @@ def compose_all(
         CampaignError: A template is wrong, is not there, or lacks what every message must carry.
         DispatchRefused: The provider does not show a template that it keeps.
     """
-    folder, offer = config.campaigns / "templates", campaign.has_offer
     if campaign.sendgrid_templates is None:
-        template = campaign.template_name
-        return {s: compose(folder, template, s, sender, has_offer=offer) for s in SHAPES}
+        return compose_own(campaign, sender, config)
+    folder, offer = config.campaigns / "templates", campaign.has_offer
     ids = campaign.sendgrid_templates.model_dump()
     require_templates(transport, ids)
     return {s: compose_template_mail(folder, ids[s[0]], s, sender, has_offer=offer) for s in SHAPES}
+
+
+def compose_own(campaign: Campaign, sender: Sender, config: Settings) -> dict[Shape, Mail]:
+    """The same for a campaign whose text is ours, with tags in the place of personal values.
+
+    Raises:
+        CampaignError: A template is wrong, or lacks what every message must carry.
+    """
+    folder, offer = config.campaigns / "templates", campaign.has_offer
+    template = campaign.template_name
+    return {s: compose(folder, template, s, sender, has_offer=offer) for s in SHAPES}
 
 
 def alike(claims: Sequence[Claim]) -> list[list[Claim]]:

@@ -15,16 +15,8 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from winback.errors import CampaignError
-from winback.outreach.message import (
-    SHAPES,
-    Mail,
-    Recipient,
-    Sender,
-    Shape,
-    compose,
-    fill,
-    personal_values,
-)
+from winback.outreach.campaign_mail import compose_own
+from winback.outreach.message import Recipient, Sender, Shape, fill, personal_values
 from winback.record.unsubscribe import trial_id
 from winback.select.campaigns import Campaign, read_campaign
 from winback.settings import Settings
@@ -75,22 +67,6 @@ def sender_of(config: Settings) -> Sender:
     return Sender(config.sender_name, config.sender_email, config.sender_postal_address)
 
 
-def compose_all(campaign: Campaign, config: Settings) -> dict[Shape, Mail]:
-    """Every mail that the campaign may send, with tags in the place of personal values.
-
-    Raises:
-        CampaignError: A template is wrong, lacks what every message must carry, or is not here.
-    """
-    if campaign.sendgrid_templates is not None:
-        raise CampaignError(
-            f"the text of {campaign.name} is kept at SendGrid: look at it there, or send it to"
-            f" yourself with ./winback outreach test {campaign.name} --to you@shop.example"
-        )
-    folder, sender = config.campaigns / "templates", sender_of(config)
-    template, offer = campaign.template_name, campaign.has_offer
-    return {s: compose(folder, template, s, sender, has_offer=offer) for s in SHAPES}
-
-
 def made_up(shape: Shape, address: str, config: Settings) -> Recipient:
     """A recipient of a shape who does not exist; its links lead to pages that change nothing.
 
@@ -117,10 +93,15 @@ def preview(campaign: Campaign, config: Settings) -> list[Preview]:
     """Fills every mail of a campaign for its made-up recipient.
 
     Raises:
-        CampaignError: A template is wrong, or lacks what every message must carry.
+        CampaignError: A template is wrong, lacks what every message must carry, or is not here.
     """
+    if campaign.sendgrid_templates is not None:
+        raise CampaignError(
+            f"the text of {campaign.name} is kept at SendGrid: look at it there, or send it to"
+            f" yourself with ./winback outreach test {campaign.name} --to you@shop.example"
+        )
     previews = []
-    for shape, mail in compose_all(campaign, config).items():
+    for shape, mail in compose_own(campaign, sender_of(config), config).items():
         language, has_name, ground = shape
         values = personal_values(made_up(shape, "", config))
         with_name = "with" if has_name else "without"
