@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.rows import dict_row
 
 from winback.errors import WinbackError
@@ -39,6 +40,7 @@ class Story:
         losses: Reasons of every loss, the newest loss first, by rank.
         warning: The row of `fct_warnings`, if there is one.
         value: The row of `fct_customer_values`, if that was built.
+        objection: The objection to advertising that stands: nothing is estimated about them then.
         economics: What a recovery costs and is worth, as each campaign judged it last.
         assignments, verdicts, messages: Of all campaigns, the newest first.
     """
@@ -53,6 +55,7 @@ class Story:
     losses: Rows
     warning: Row | None
     value: Row | None
+    objection: Row | None
     economics: Rows
     assignments: Rows
     verdicts: Rows
@@ -172,14 +175,18 @@ def read(connection: psycopg.Connection, key: str) -> Story:
         [customer] = cursor.execute(
             "select * from marts.dim_customers where customer_key = %(key)s", values
         ).fetchall()
-        value = _value(cursor, values)
+        value = _if_built(cursor, "marts.fct_customer_values", values)
+        objection = _if_built(cursor, "intermediate.int_objections__standing", values)
     single = {name: next(iter(rows.pop(name)), None) for name in _SINGLE}
-    return Story(customer=customer, members=members, value=value, **single, **rows)  # type: ignore[arg-type]
+    return Story(
+        customer=customer, members=members, value=value, objection=objection, **single, **rows  # type: ignore[arg-type]
+    )  # fmt: skip
 
 
-def _value(cursor: psycopg.Cursor[Row], values: Row) -> Row | None:
-    cursor.execute("select to_regclass('marts.fct_customer_values') is not null as is_built")
+def _if_built(cursor: psycopg.Cursor[Row], table: str, values: Row) -> Row | None:
+    cursor.execute("select to_regclass(%s) is not null as is_built", (table,))
     if not (cursor.fetchone() or {}).get("is_built"):
         return None
-    cursor.execute("select * from marts.fct_customer_values where customer_key = %(key)s", values)
+    query = sql.SQL("select * from {} where customer_key = %(key)s")
+    cursor.execute(query.format(sql.Identifier(*table.split("."))), values)
     return cursor.fetchone()

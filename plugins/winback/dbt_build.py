@@ -31,6 +31,7 @@ PROJECT_DIR = PROJECT / "dbt_project"
 # what else needs nothing but staging: it is built while a connection would have nothing to do.
 STAGE = [
     "staging", "int_customers__merged", "int_customers__touched", "int_orders__daily",
+    "int_objections__standing",
     "int_reasons__described", "int_reasons__stated", "int_experiences__dated",
     "int_products__bought", "int_baskets__described",
     "int_orders__touched", "int_customers__known",

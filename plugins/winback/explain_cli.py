@@ -161,6 +161,9 @@ def _value(story: Story) -> None:
         f"  {known['value_tier']} value, {known['segment_before']}:"
         f" {_money(known['turnover_cents'], currency)} so far"
     )
+    if story.objection:
+        objected_on = story.objection["objected_at"].date()
+        line(f"  nothing is estimated: objected to advertising on {objected_on}")
     for name, value in (story.value or {}).items():
         if name.endswith("_cents") and value is not None:
             line(f"  {_words(name.removesuffix('_cents'))}: {_money(value, currency)}")
@@ -206,7 +209,7 @@ def _is_worth_it(row: Row, currency: str | None) -> str:
     is_despite = row["is_must_win"] and row["finding"] != "returns_more"
     despite = "; must be won back all the same" if is_despite else ""
     if row["finding"] == "no_score":
-        return f"costs and value not judged on {row['as_of']}: no score yet"
+        return f"costs and value not judged on {row['as_of']}: no score"
     chance = (
         f"{100 * row['p_treated']:.2f} % expected to return with a message,"
         f" {100 * row['p_holdout']:.2f} % without, as {row['lift_from']}"

@@ -117,9 +117,18 @@ def test_what_a_recovery_costs_and_is_worth_is_told(tell: Tell) -> None:
         "welcome_back: one recovery costs 2.00 EUR of expected 41.00 EUR (ratio 0.05); 5.50 %"
         " expected to return with a message, 5.00 % without, as assumed\n"
     ) in tell("ada")
-    assert "welcome_back: costs and value not judged on 2025-03-01: no score yet" in tell(
-        "lapsed-01"
+    assert "welcome_back: costs and value not judged on 2025-03-01: no score\n" in tell("lapsed-01")
+
+
+def test_nothing_is_estimated_about_who_objected(tell: Tell, built: Warehouse) -> None:
+    built.execute(
+        "insert into intermediate.int_objections__standing (customer_key, objected_at)"
+        " values (%s, '2025-02-03')",
+        (customer_key("shop", "lapsed-02"),),
     )
+    estimated = "nothing is estimated: objected to advertising on 2025-02-03\n"
+    assert estimated in tell("lapsed-02")
+    assert "nothing is estimated" not in tell("lapsed-01")
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,10 @@ select
     purchase_date - date '1970-01-01' as day,
     cast(quantity as double precision) as quantity,
     cast(amount_cents as double precision) as amount_cents
-from {daily}
-{sampled}
+from (select * from {daily} {sampled}) as drawn
+where not exists (
+    select from {objections} as objections where objections.customer_key = drawn.customer_key
+)
 order by customer_key collate "C", purchase_date
 """)
 _COSTS = sql.SQL("""
@@ -78,7 +80,7 @@ def sampling(suffix: str, most_customers: int) -> sql.Composable:
 
 
 def read_history(suffix: str, sampled: sql.Composable = EVERYBODY) -> tuple[pa.Array, SalesHistory]:
-    """The purchase days of customers.
+    """The purchase days of customers; of nobody who objected to advertising.
 
     Args:
         suffix: Of the schemas in which they stand.
@@ -87,8 +89,13 @@ def read_history(suffix: str, sampled: sql.Composable = EVERYBODY) -> tuple[pa.A
     Returns:
         The customers' keys by number, and the history.
     """
+    query = _PURCHASES.format(
+        daily=_daily(suffix),
+        sampled=sampled,
+        objections=sql.Identifier(f"intermediate{suffix}", "int_objections__standing"),
+    )
     with dbapi.connect(warehouse.url()) as connection, connection.cursor() as cursor:
-        cursor.execute(_PURCHASES.format(daily=_daily(suffix), sampled=sampled).as_string())
+        cursor.execute(query.as_string())
         read = cursor.fetch_arrow_table().combine_chunks()
     encoded = _one(read.column("customer_key")).dictionary_encode()
     purchases = Purchases(

@@ -59,7 +59,7 @@ LARGEST_CENTS = 9e15
 
 
 def score(as_of: date, suffix: str = "") -> int:
-    """Writes the scores of a date anew; returns of how many customers.
+    """Writes the scores of a date anew; returns of how many customers: not of whoever objected.
 
     Without models in use (the training has not run yet) the table is there and empty.
 

@@ -1,0 +1,70 @@
+-- Whoever objected to advertising, to the shop or by a message of ours (a suppression of the
+-- person, which counts at once). Nobody of them is scored, and no model learns from them. Only a
+-- newer express consent to advertising lifts it, unless that was withdrawn.
+with said as (
+    select
+        customer_key,
+        objected_at
+    from {{ ref('stg_customers__objected') }}
+    union all
+    select
+        customer_key,
+        coalesce(renewed_at, suppressed_at) as objected_at
+    from {{ source('ops', 'suppression') }}
+    where scope = 'person'
+),
+
+objections as (
+    select
+        coalesce(merged.person_key, said.customer_key) as customer_key,
+        max(said.objected_at) as objected_at
+    from said
+    left join {{ ref('int_customers__merged') }} as merged
+        on said.customer_key = merged.customer_key
+    group by coalesce(merged.person_key, said.customer_key)
+),
+
+told as (
+    select
+        customer_key,
+        channel,
+        coalesce(ground, 'express') = 'express' and confirmed_at is not null as is_express,
+        least(granted_at, confirmed_at) as granted_at,
+        withdrawn_at
+    from {{ ref('stg_consents') }}
+    where coalesce(purpose, 'marketing') = 'marketing'
+    union all
+    select
+        customer_key,
+        channel,
+        true as is_express,
+        requested_at as granted_at,
+        null as withdrawn_at
+    from {{ source('ops', 'opt_in_request') }}
+    where confirmed_at is not null and purpose = 'marketing'
+),
+
+consents as (
+    select
+        coalesce(merged.person_key, told.customer_key) as customer_key,
+        max(case when told.is_express and told.withdrawn_at is null then told.granted_at end)
+            as granted_at,
+        max(told.withdrawn_at) as withdrawn_at
+    from told
+    left join {{ ref('int_customers__merged') }} as merged
+        on told.customer_key = merged.customer_key
+    group by coalesce(merged.person_key, told.customer_key), told.channel
+)
+
+select
+    customer_key,
+    objected_at
+from objections
+where not exists (
+    select 1
+    from consents
+    where
+        objections.customer_key = consents.customer_key
+        and consents.granted_at > objections.objected_at
+        and (consents.withdrawn_at is null or consents.granted_at > consents.withdrawn_at)
+)

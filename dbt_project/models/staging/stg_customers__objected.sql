@@ -1,0 +1,7 @@
+-- Who told the shop not to be advertised to. A record that the source has deleted since counts: an
+-- objection outlives it.
+select
+    customer_key,
+    objected_at
+from {{ source('raw', 'customers') }}
+where {{ is_known('objected_at') }}
