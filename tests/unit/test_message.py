@@ -142,6 +142,27 @@ def test_an_offer_comes_with_the_sentence_by_what_it_was_made(language: str, gro
     assert with_one.text.replace(f" {told}", "") == without.text
 
 
+@pytest.mark.parametrize("language", ["de", "en"])
+def test_a_survey_says_that_they_agreed_to_be_asked(language: str) -> None:
+    shape = (language, True, "consent")
+    survey, news = (
+        compose(TEMPLATES, "welcome_back", shape, SENDER, has_offer=False, is_survey=is_survey)
+        for is_survey in (True, False)
+    )
+    asked, told = {
+        "de": ("wie zufrieden Sie sind", "Neuigkeiten von"),
+        "en": ("how content you are", "to receive news"),
+    }[language]
+    for part in ("text", "html"):
+        assert asked in getattr(survey, part)
+        assert told not in getattr(survey, part)
+        assert told in getattr(news, part)
+    template = compose_template_mail(
+        TEMPLATES, "d-1", shape, SENDER, has_offer=False, is_survey=True
+    )
+    assert asked in template.why
+
+
 @pytest.mark.parametrize("text", [None, "", " \n"])
 def test_an_offer_without_that_sentence_can_not_be_built(templates: Path, text: str | None) -> None:
     file = templates / "offer.en.txt"

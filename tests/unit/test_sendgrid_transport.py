@@ -241,7 +241,9 @@ def test_the_request_holds_opaque_ids_and_no_tracking(api: Api) -> None:
     assert person == {}
     assert sent.pop("categories") == ["spring"]
     tracking = sent.pop("tracking_settings")
-    assert tracking.keys() == {"click_tracking", "open_tracking", "subscription_tracking"}
+    assert tracking.keys() == {
+        "click_tracking", "open_tracking", "subscription_tracking", "ganalytics"
+    }  # fmt: skip
     assert {value for each in tracking.values() for value in each.values()} == {False}
     assert "anna" not in json.dumps(sent).lower()
 

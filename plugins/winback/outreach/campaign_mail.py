@@ -46,10 +46,10 @@ def compose_all(
     """
     if campaign.sendgrid_templates is None:
         return compose_own(campaign, sender, config)
-    folder, offer = config.campaigns / "templates", campaign.has_offer
+    folder, said = config.campaigns / "templates", _said(campaign)
     ids = campaign.sendgrid_templates.model_dump()
     require_templates(transport, ids)
-    return {s: compose_template_mail(folder, ids[s[0]], s, sender, has_offer=offer) for s in SHAPES}
+    return {s: compose_template_mail(folder, ids[s[0]], s, sender, **said) for s in SHAPES}
 
 
 def compose_own(campaign: Campaign, sender: Sender, config: Settings) -> dict[Shape, Mail]:
@@ -58,9 +58,13 @@ def compose_own(campaign: Campaign, sender: Sender, config: Settings) -> dict[Sh
     Raises:
         CampaignError: A template is wrong, or lacks what every message must carry.
     """
-    folder, offer = config.campaigns / "templates", campaign.has_offer
+    folder, said = config.campaigns / "templates", _said(campaign)
     template = campaign.template_name
-    return {s: compose(folder, template, s, sender, has_offer=offer) for s in SHAPES}
+    return {s: compose(folder, template, s, sender, **said) for s in SHAPES}
+
+
+def _said(campaign: Campaign) -> dict[str, bool]:
+    return {"has_offer": campaign.has_offer, "is_survey": campaign.purpose == "survey"}
 
 
 def alike(claims: Sequence[Claim]) -> list[list[Claim]]:

@@ -116,7 +116,10 @@ class Mail:
     html: str
 
 
-def compose(folder: Path, template: str, shape: Shape, sender: Sender, *, has_offer: bool) -> Mail:
+def compose(
+    folder: Path, template: str, shape: Shape, sender: Sender, *,
+    has_offer: bool, is_survey: bool = False,
+) -> Mail:  # fmt: skip
     """Composes the mail that all recipients of a shape receive.
 
     Args:
@@ -125,13 +128,14 @@ def compose(folder: Path, template: str, shape: Shape, sender: Sender, *, has_of
         shape: From `Recipient.shape`.
         sender: Who writes.
         has_offer: Then the mail says by what it was made.
+        is_survey: Then it says that they agreed to be asked.
 
     Raises:
         CampaignError: The template is wrong, or lacks what every message must carry.
     """
     require_sender(sender)
     language, has_first_name, ground = shape
-    sentences = reasons(language, ground, has_offer=has_offer)
+    sentences = reasons(language, ground, has_offer=has_offer, is_survey=is_survey)
     environment = SandboxedEnvironment(
         loader=FileSystemLoader(folder),
         autoescape=lambda name: bool(name and name.endswith(".html")),

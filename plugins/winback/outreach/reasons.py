@@ -11,7 +11,9 @@ from typing import Literal
 Ground = Literal["consent", "existing_customer"]
 
 
-def reasons(language: str, ground: Ground, *, has_offer: bool) -> list[str]:
+def reasons(
+    language: str, ground: Ground, *, has_offer: bool, is_survey: bool = False
+) -> list[str]:
     """The names of the files, in the order in which they are read; the first says why it comes.
 
     Args:
@@ -19,6 +21,8 @@ def reasons(language: str, ground: Ground, *, has_offer: bool) -> list[str]:
         ground: What allows it.
         has_offer: People got it by their value so far, which the law wants said: a price that was
             made for somebody by a machine (directive 2011/83/EU, article 6 (1) (ea)).
+        is_survey: They agreed to be asked, which is another consent than that to news.
     """
-    why = f"why{'' if ground == 'consent' else f'.{ground}'}.{language}.txt"
+    agreed = ".survey" if is_survey else ""
+    why = f"why{agreed if ground == 'consent' else f'.{ground}'}.{language}.txt"
     return [why, f"offer.{language}.txt"] if has_offer else [why]

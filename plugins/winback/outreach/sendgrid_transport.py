@@ -206,6 +206,7 @@ def request_frame(sender: Sender, campaign: str) -> dict[str, Any]:
             "click_tracking": {"enable": False, "enable_text": False},
             "open_tracking": {"enable": False},
             "subscription_tracking": {"enable": False},
+            "ganalytics": {"enable": False},
         },
     }
 

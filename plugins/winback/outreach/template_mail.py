@@ -37,8 +37,9 @@ class TemplateMail:
 
 
 def compose_template_mail(
-    folder: Path, template_id: str, shape: Shape, sender: Sender, *, has_offer: bool
-) -> TemplateMail:
+    folder: Path, template_id: str, shape: Shape, sender: Sender, *,
+    has_offer: bool, is_survey: bool = False,
+) -> TemplateMail:  # fmt: skip
     """Composes what all recipients of a shape are told beside the template's own text.
 
     Args:
@@ -47,13 +48,14 @@ def compose_template_mail(
         shape: From `Recipient.shape`.
         sender: Who writes.
         has_offer: Then they are told by what it was made.
+        is_survey: Then they are told that they agreed to be asked.
 
     Raises:
         CampaignError: The sentence is wrong or missing, or nobody says who writes.
     """
     require_sender(sender)
     language, _, ground = shape
-    names = reasons(language, ground, has_offer=has_offer)
+    names = reasons(language, ground, has_offer=has_offer, is_survey=is_survey)
     # nothing is escaped here: that is the provider's template's affair
     environment = SandboxedEnvironment(loader=FileSystemLoader(folder), undefined=StrictUndefined)
     values = {each: tag(each, "text") for each in PERSONAL if each != "first_name"}

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.consent_shop import AS_OF, Shop, ago
+from tests.consent_shop import AS_OF, FOUR, Shop, ago
 
 
 def test_a_confirmed_consent_allows_and_is_named_as_evidence(shop: Shop) -> None:
@@ -97,6 +97,13 @@ def test_a_survey_needs_a_consent_for_surveys(shop: Shop) -> None:
     assert shop.verdict().reasons == ["consent_missing"]
     shop.consent(consent_id="survey", purpose="survey")
     assert shop.verdict().evidence["consent"] == "survey"
+
+
+def test_being_a_customer_allows_no_survey(shop: Shop) -> None:
+    shop.customer(**FOUR)
+    assert shop.verdict().reasons == []
+    shop.campaign('{"purpose": "survey"}')
+    assert shop.verdict().reasons == ["consent_missing"]
 
 
 def test_the_use_of_a_consent_is_on_record(shop: Shop) -> None:

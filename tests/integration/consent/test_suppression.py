@@ -43,8 +43,27 @@ def test_only_a_new_express_consent_lifts_a_suppression(
     shop.warehouse.execute(taken_back, (ago(60),))
     assert shop.verdict().reasons == ["suppressed", "consent_withdrawn"]
     shop.warehouse.execute(taken_back, (None,))
-    # other channels keep quiet until there is one for them
-    assert "suppressed" in shop.verdict(channel="letter").reasons
+    # other channels keep quiet until there is one for them, but for an address that died
+    assert ("suppressed" in shop.verdict(channel="letter").reasons) == (scope == "person")
+
+
+@pytest.mark.parametrize("reason", ["bounce", "dropped"])
+def test_an_address_that_died_blocks_no_other_number_and_no_other_channel(
+    shop: Shop, reason: str
+) -> None:
+    shop.customer()
+    shop.customer("bob")
+    shop.consent("bob")
+    shop.consent("bob", consent_id="calls", channel="phone")
+    shop.put(
+        "ops.customer_merge", customer_key="ada", winner_key="bob",
+        evidence="email_without_plus_part", email_hash="hash of bob", merged_as_of=ago(200),
+    )  # fmt: skip
+    suppress(shop, ago(100), "address", reason)
+    assert shop.verdict("bob").reasons == shop.verdict("bob", channel="phone").reasons == []
+    # what a person said reaches everything that is theirs
+    suppress(shop, ago(100), "address", "spam_report")
+    assert shop.verdict("bob").reasons == ["suppressed"]
 
 
 def test_the_existing_customer_rule_lifts_nothing(shop: Shop) -> None:

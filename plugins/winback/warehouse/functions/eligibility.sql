@@ -147,6 +147,12 @@ facts as materialized (
             from (
                 select by_address.* from ops.suppression as by_address
                 where by_address.address_hash = any(customer.address_hashes)
+                    -- an address that died says nothing of the person's others
+                    and (
+                        by_address.reason not in ('bounce', 'dropped')
+                        or for_channel in ('email', 'ads')
+                        and by_address.address_hash = customer.address_hash
+                    )
                 union all
                 select by_person.* from ops.suppression as by_person
                 where by_person.scope = 'person' and by_person.customer_key = any(customer.members)
@@ -285,6 +291,8 @@ grounded as (
                 and 'presumed_consent' = any(grounds)
                 and greatest(granted_at::date, last_used_on) >= used_since then 'presumed_consent'
             when is_existing_customer and for_channel = 'email'
+                -- the rule is for offers; questions need a consent to be asked
+                and (select purpose from campaign) = 'marketing'
                 and 'existing_customer' = any(grounds)
                 and greatest(address_from_sale_at::date, last_used_on) >= used_since
                 then 'existing_customer'
