@@ -188,7 +188,10 @@ def outreach(snapshots: list[Snapshot], **context: Any) -> dict[str, dict[str, i
     from winback.outreach.dispatch import outreach as run
     from winback.outreach.lists import write_list
     from winback.outreach.warning_list import write_warning_list
+    from winback.record.events import work_through_inbox
 
+    # who objected, and whose address is dead, whether or not the step record ran since
+    work_through_inbox()
     if warning := settings().quiet_warning():
         log.warning("%s", warning)
     done: dict[str, dict[str, int]] = {}

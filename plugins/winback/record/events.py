@@ -2,6 +2,8 @@
 
 Who objected also leaves the lists that were written before.
 
+The inbox is worked through by the step record, and by the step outreach before it begins.
+
 Batches come in any order and more than once, and states only move forward. How an event reads is
 `vocabulary.py`.
 """
