@@ -57,6 +57,7 @@ class MailFlow:
         self.warehouse.execute(f"truncate {STATE_TABLES} restart identity")
         self.warehouse.execute("delete from raw.orders where order_id like 'test-%'")
         self.warehouse.execute("update raw.consents set withdrawn_at = null")
+        self.warehouse.execute("update raw.customers set objected_at = null")
         self.warehouse.execute(
             "update ops.snapshot set as_of = %s where snapshot_id = %s", (AS_OF, self.snapshot_id)
         )

@@ -327,3 +327,36 @@ def test_a_wider_type_is_the_same(shop: Shop, before: str, after: str) -> None:
     shop.execute(f"alter table purchase alter column total type {after} using total::{after}")
     extract(AS_OF, "live")
     assert set(shop.orders().values()) == {100}
+
+
+def test_an_objection_that_the_source_forgets_is_kept(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = CUSTOMERS["columns"] | {"objected_at": "objected"}  # type: ignore[operator]
+    monkeypatch.setitem(CUSTOMERS, "columns", columns)
+    shop.execute("alter table account add column objected timestamptz")
+    shop.execute("update account set objected = '2024-01-20' where id in ('c1', 'c2', 'c3')")
+    shop.declare()
+    extract(AS_OF, "live")
+    shop.execute("update account set objected = null where id = 'c1'")
+    shop.execute(
+        "update account set objected = '2023-12-01', created = '2022-01-01' where id = 'c2'"
+    )
+    shop.execute("update account set objected = '2024-01-25' where id = 'c3'")
+    shop.execute("update account set objected = '2024-01-26' where id = 'c4'")
+    extract(AS_OF, "live")
+    told = [
+        (date(2022, 1, 1), date(2024, 1, 20)),
+        (date(2023, 1, 1), date(2024, 1, 20)),
+        (date(2023, 1, 1), date(2024, 1, 25)),
+        (date(2023, 1, 1), date(2024, 1, 26)),
+    ]
+    objectors = (
+        "select registered_at::date, objected_at::date, snapshot_id from raw.customers"
+        " where objected_at is not null"
+    )
+    rows = shop.warehouse.execute(objectors)
+    assert sorted(row[:2] for row in rows) == told
+    # what is as it was is not written again
+    extract(AS_OF, "live")
+    assert sorted(shop.warehouse.execute(objectors)) == sorted(rows)

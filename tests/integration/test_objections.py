@@ -6,7 +6,9 @@ import stat
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +17,7 @@ import pytest
 
 from tests.conftest import SandboxFactory, WarehouseFactory
 from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, event, mail_flow, send_unanswered
+from winback import operators
 from winback.outreach import last_check
 from winback.outreach import ledger as send_ledger
 from winback.outreach.last_check import Checked
@@ -87,6 +90,18 @@ def test_a_bounce_stops_the_address_a_complaint_the_person(flow: MailFlow) -> No
     assert flow.warehouse.execute(
         "select scope, reason, customer_key is null from ops.suppression order by 1"
     ) == [("address", "bounce", True), ("person", "spam_report", False)]
+
+
+def test_an_objection_that_waits_in_the_inbox_counts_for_the_next_run(flow: MailFlow) -> None:
+    send_unanswered(flow)
+    told, planned = second_message(flow, "state = 'accepted'", 2)
+    flow.warehouse.execute("truncate pii.webhook_inbox")
+    assert flow.post([event("spamreport", told)]) == 204
+    snapshot = {"snapshot_id": flow.snapshot_id, "as_of": AS_OF.isoformat()}
+    operators.outreach.function([snapshot], outlet_events={operators.OUTREACH: SimpleNamespace()})
+    assert flow.warehouse.execute(
+        "select state, reason from ops.outreach where message_id = %s", (planned,)
+    ) == [("cancelled", "suppressed")]
 
 
 def test_each_word_of_the_provider_suppresses_whom_it_should(flow: MailFlow) -> None:
@@ -162,10 +177,13 @@ def test_who_objects_leaves_the_lists_with_the_next_record_step(flow: MailFlow) 
     path, n_people = write_list(settings().home / "lists", CAMPAIGN, AS_OF)
     assert n_people == n
     assert record().total() == 0
-    (clicked, by_click, _), (told, by_event, _) = flow.warehouse.execute(
-        "select message_id, customer_key, address_hash from ops.outreach"
-        " order by message_id limit 2"
+    (clicked, by_click), (told, by_event), (_, by_shop), (_, long_ago) = flow.warehouse.execute(
+        "select message_id, customer_key from ops.outreach order by message_id limit 4"
     )
+    objected = "update raw.customers set objected_at = %s where customer_key = %s"
+    flow.warehouse.execute(objected, (AS_OF + timedelta(days=9), by_shop))
+    # that was known when the list was made, and lifted
+    flow.warehouse.execute(objected, (AS_OF - timedelta(days=9), long_ago))
     url = f"{flow.web_url}/winback/unsubscribe/{token(clicked)}"
     assert httpx.post(url, trust_env=False).status_code == 200
     flow.post([event("spamreport", told)])
@@ -174,7 +192,9 @@ def test_who_objects_leaves_the_lists_with_the_next_record_step(flow: MailFlow) 
     left = path.read_text(encoding="utf-8")
     assert by_click not in left
     assert by_event not in left
-    assert len(left.splitlines()) == n - 2 + 1
+    assert by_shop not in left
+    assert long_ago in left
+    assert len(left.splitlines()) == n - 3 + 1
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 

@@ -52,6 +52,15 @@ where o.campaign_id = %s and a.as_of = %s and o.state <> 'cancelled' and a.erase
         where s.address_hash = o.address_hash
             or (s.scope = 'person' and s.customer_key = o.customer_key)
     )
+    -- also one that the shop was told since; a day before, since a day begins elsewhere earlier
+    and not exists (
+        select 1 from raw.customers as objector
+        where objector.customer_key = any(coalesce(
+                (select members from ops.person where person.customer_key = o.customer_key),
+                array[o.customer_key]
+            ))
+            and objector.objected_at > a.as_of - 1
+    )
 order by o.customer_key
 """
 
@@ -66,6 +75,13 @@ from (
     from ops.suppression as s
     inner join ops.outreach as told on told.customer_key = s.customer_key
     where s.scope = 'person'
+    union
+    select told.campaign_id, told.lapse_id, told.customer_key
+    from raw.customers as objector
+    left join ops.person as person on person.customer_key = objector.customer_key
+    inner join ops.outreach as told
+        on told.customer_key = any(coalesce(person.members, array[objector.customer_key]))
+        and objector.objected_at > told.as_of - 1
 ) as o
 inner join ops.assignment as a
     on a.campaign_id = o.campaign_id and a.lapse_id = o.lapse_id and a.arm = 'treated'

@@ -49,6 +49,8 @@ class Column:
         allowed: The only values that pass; empty where any does.
         references: The feed whose key this column holds. Columns of kind customer hold that of
             customers without saying so.
+        is_for_ever: What was once told stays: a later row without it, or with an earlier instant,
+            does not take it back.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Column:
     maximum: int | None = None
     allowed: tuple[str, ...] = ()
     references: str | None = None
+    is_for_ever: bool = False
 
     @property
     def raw_name(self) -> str | None:

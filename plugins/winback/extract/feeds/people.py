@@ -62,8 +62,9 @@ CUSTOMERS = Feed(
         Column(
             "objected_at",
             "timestamp",
-            "when the customer last objected to advertising",
+            "when the customer last objected to advertising; kept when it is not told any more",
             is_required=False,
+            is_for_ever=True,
         ),
     ),
 )

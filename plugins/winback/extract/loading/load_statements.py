@@ -170,8 +170,9 @@ def upsert(schema: str, feed: Feed, snapshot_id: int) -> sql.Composable:
         columns = target = key + raw_tables.pii_columns(feed)
         values = list(map(sql.Identifier, columns))
     compared = [name for name in columns if name not in key]
+    kept = {column.raw_name for column in feed.columns if column.is_for_ever}
     updates = [
-        sql.SQL("{0} = excluded.{0}").format(sql.Identifier(name))
+        sql.SQL("{} = {}").format(sql.Identifier(name), _arriving(name, name in kept))
         for name in target
         if name not in key
     ]
@@ -190,8 +191,8 @@ def upsert(schema: str, feed: Feed, snapshot_id: int) -> sql.Composable:
         values=sql.SQL(", ").join(values),
         key=key_of(feed),
         updates=sql.SQL(", ").join([*updates, sql.SQL("deleted_at = null")] if is_raw else updates),
-        old=_compared("target", compared or key),
-        new=_compared("excluded", compared or key),
+        old=sql.SQL(", ").join(sql.Identifier("target", name) for name in compared or key),
+        new=sql.SQL(", ").join(_arriving(name, name in kept) for name in compared or key),
         deleted=sql.SQL(" or target.deleted_at is not null" if is_raw else ""),
     )
 
@@ -227,5 +228,8 @@ def mark_deleted(feed: Feed, deleted_at: datetime, known_until: datetime | None)
     )
 
 
-def _compared(table: str, names: list[str]) -> sql.Composable:
-    return sql.SQL(", ").join(sql.Identifier(table, name) for name in names)
+def _arriving(name: str, is_for_ever: bool) -> sql.Composable:
+    new = sql.Identifier("excluded", name)
+    if not is_for_ever:
+        return new
+    return sql.SQL("greatest({}, {})").format(sql.Identifier("target", name), new)
