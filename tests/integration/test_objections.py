@@ -207,9 +207,7 @@ def test_unknown_or_altered_links_are_not_found(flow: MailFlow) -> None:
     assert flow.warehouse.execute("select count(*) from ops.suppression") == [(0,)]
 
 
-def test_who_objects_to_a_message_that_the_ledger_lost_is_suppressed_by_address(
-    flow: MailFlow,
-) -> None:
+def test_who_objects_to_a_message_that_the_ledger_lost_is_suppressed(flow: MailFlow) -> None:
     n = flow.states()["planned"]
     _, customer_key, hashed = flow.message()
     [(email,)] = flow.warehouse.execute(
@@ -223,8 +221,12 @@ def test_who_objects_to_a_message_that_the_ledger_lost_is_suppressed_by_address(
         ]
     )
     record()
-    assert flow.warehouse.execute("select address_hash, scope, reason from ops.suppression") == [
-        (hashed, "address", "spam_report")
+    # the person as well, under whatever address they have later
+    assert flow.warehouse.execute(
+        "select address_hash, scope, reason, customer_key from ops.suppression order by scope"
+    ) == [
+        (hashed, "address", "spam_report", None),
+        (hashed, "person", "spam_report", customer_key),
     ]
     assert flow.states() == {"planned": n - 1, "cancelled": 1}
 

@@ -39,6 +39,8 @@ with claimed as (
         array_remove(array[
             case when a.assignment_id is null then 'not_assigned' end,
             case when o.resend_of is null and not o.is_lapse_open then 'lapse_over' end,
+            -- who comes back by it now would not be counted beside the holdout any more
+            case when a.as_of + a.window_days <= %(as_of)s then 'window_over' end,
             case when o.resend_of is not null and exists (
                 -- what nobody knew when the resend was ordered has become known
                 select 1 from ops.outreach as earlier

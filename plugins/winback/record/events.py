@@ -191,4 +191,4 @@ def _suppress(
         if event.suppresses is not None and event.objector is not None:
             addresses.setdefault(event.suppresses[1], []).append(event.objector)
     for reason, hashes in sorted(addresses.items()):
-        suppression.suppress_addresses(connection, hashes, reason)
+        suppression.suppress_people(connection, hashes, reason)

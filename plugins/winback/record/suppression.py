@@ -72,6 +72,22 @@ def suppress(
         connection.execute(_CANCEL, values)
 
 
+def suppress_people(
+    connection: psycopg.Connection, address_hashes: Sequence[str], reason: str
+) -> None:
+    """Suppresses whoever has these addresses, and the addresses themselves.
+
+    For objections to messages that the ledger does not have.
+    """
+    suppress_addresses(connection, address_hashes, reason)
+    connection.execute(
+        "insert into ops.suppression (address_hash, customer_key, scope, reason)"
+        " select email_hash, customer_key, 'person', %s from raw.customers"
+        " where email_hash = any(%s) order by 1, 2 on conflict do nothing",
+        (reason, list(address_hashes)),
+    )
+
+
 def suppress_addresses(
     connection: psycopg.Connection, address_hashes: Sequence[str], reason: str
 ) -> None:

@@ -177,6 +177,20 @@ def test_one_silence_under_two_names_is_written_to_once(flow: MailFlow) -> None:
     assert flow.sandbox.counts()["accepted"] == before
 
 
+def test_a_plan_whose_window_is_over_is_not_sent(flow: MailFlow) -> None:
+    n = n_planned(flow)
+    (over, _), (last_day, _) = flow.warehouse.execute(
+        "select customer_key, message_id from ops.outreach order by 1 limit 2"
+    )
+    drawn = "update ops.assignment set as_of = as_of - window_days + %s where customer_key = %s"
+    flow.warehouse.execute(drawn, (0, over))
+    flow.warehouse.execute(drawn, (1, last_day))
+    assert send(flow) == {"accepted": n - 1, "cancelled": 1}
+    assert flow.warehouse.execute(
+        "select customer_key, reason from ops.outreach where state = 'cancelled'"
+    ) == [(over, "window_over")]
+
+
 def test_nothing_leaves_without_passed_gates_or_from_another_snapshot(flow: MailFlow) -> None:
     n, before = n_planned(flow), flow.sandbox.counts()["requests"]
     with pytest.raises(DispatchRefused, match="there is no snapshot 99"):
@@ -220,6 +234,7 @@ def test_the_real_transport_sends_only_for_today_and_with_a_stop_link_that_works
         send(flow)
     today = settings().today()
     flow.warehouse.execute("update ops.snapshot set as_of = %s", (today,))
+    flow.warehouse.execute("update ops.assignment set as_of = %s", (today,))
     with pytest.raises(DispatchRefused, match="public_url must be an https address"):
         outreach(flow.snapshot_id, today)
     configure(flow, monkeypatch, public_url="https://shop.example", sendgrid_url="http://192.0.2.1")
