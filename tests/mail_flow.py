@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -56,6 +56,7 @@ class MailFlow:
         httpx.delete(f"{self.sandbox.url}/sandbox/faults", trust_env=False).raise_for_status()
         self.warehouse.execute(f"truncate {STATE_TABLES} restart identity")
         self.warehouse.execute("delete from raw.orders where order_id like 'test-%'")
+        self.warehouse.execute("delete from raw.contracts")
         self.warehouse.execute("update raw.consents set withdrawn_at = null")
         self.warehouse.execute("update raw.customers set objected_at = null")
         self.warehouse.execute(
@@ -63,6 +64,20 @@ class MailFlow:
         )
         [selected] = select(self.snapshot_id, AS_OF)
         return selected
+
+    def cancelled(self, customer_key: str, **contract: object) -> None:
+        """Makes a cancellation 90 days ago the occasion, and tells of a contract."""
+        self.warehouse.execute(
+            "update ops.assignment set occasion = 'cancellation', occasion_date = %s"
+            " where customer_key = %s",
+            (AS_OF - timedelta(days=90), customer_key),
+        )
+        told = {"contract_id": customer_key, "customer_key": customer_key, "snapshot_id": 1}
+        told |= {"started_at": AS_OF - timedelta(days=900)} | contract
+        names, marks = ", ".join(told), ", ".join(["%s"] * len(told))
+        self.warehouse.execute(
+            f"insert into raw.contracts ({names}) values ({marks})", tuple(told.values())
+        )
 
     def states(self) -> Counter[str]:
         """How many messages are in each state."""

@@ -39,6 +39,10 @@ with claimed as (
         array_remove(array[
             case when a.assignment_id is null then 'not_assigned' end,
             case when o.resend_of is null and not o.is_lapse_open then 'lapse_over' end,
+            case when a.occasion = 'cancellation' and ops.cancellation_is_over(
+                o.customer_key, (a.occasion_date + 1)::timestamp at time zone %(zone)s,
+                coalesce(%(known_until)s::timestamptz, statement_timestamp())
+            ) then 'cancellation_over' end,
             -- who comes back by it now would not be counted beside the holdout any more
             case when a.as_of + a.window_days <= %(as_of)s then 'window_over' end,
             case when o.resend_of is not null and exists (

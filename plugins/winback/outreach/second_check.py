@@ -25,6 +25,7 @@ with waiting as (
         -- as in last_check.py: any purchase after the day that names the lapse ends it
         (a.occasion_date + 1)::timestamp at time zone %(zone)s - interval '1 microsecond'
             as silent_until,
+        a.occasion = 'cancellation' as has_cancelled,
         row_number() over (order by o.message_id) as asked_at
     from ops.outreach as o
     left join ops.assignment as a
@@ -46,6 +47,9 @@ judged as (
         -- the message that waits is itself the one that was sent so recently
         array_remove(verdict.reasons, 'contacted_too_recently') || array_remove(array[
             case when waiting.is_lapse_over then 'lapse_over' end,
+            case when waiting.has_cancelled and ops.cancellation_is_over(
+                waiting.customer_key, waiting.silent_until, statement_timestamp()
+            ) then 'cancellation_over' end,
             case when verdict.address_hash is distinct from waiting.address_hash
                 then 'address_changed' end,
             case when cardinality(verdict.reasons) = 0 and (

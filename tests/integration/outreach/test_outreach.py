@@ -191,6 +191,31 @@ def test_a_plan_whose_window_is_over_is_not_sent(flow: MailFlow) -> None:
     ) == [(over, "window_over")]
 
 
+def test_who_is_under_contract_again_is_not_written_to(flow: MailFlow) -> None:
+    n = n_planned(flow)
+    keys = [key for (key,) in flow.warehouse.execute("select customer_key from ops.outreach")]
+    revoked, anew, gone, before, deleted, later, silent = sorted(keys)[:7]
+    said = {"cancelled_at": AS_OF - timedelta(days=90), "ends_at": AS_OF - timedelta(days=60)}
+    flow.cancelled(revoked, revoked_at=AS_OF - timedelta(days=89), **said)
+    flow.cancelled(anew, started_at=AS_OF - timedelta(days=1))
+    flow.cancelled(gone, **said)
+    flow.cancelled(before, started_at=AS_OF - timedelta(days=91), **said)
+    flow.cancelled(deleted, started_at=AS_OF - timedelta(days=1), deleted_at=AS_OF)
+    # not known yet on the date that is replayed
+    flow.cancelled(later, revoked_at=AS_OF + timedelta(days=1), **said)
+    # it was no cancellation that made them lapse
+    flow.cancelled(silent, revoked_at=AS_OF - timedelta(days=89), **said)
+    flow.warehouse.execute(
+        "update ops.assignment set occasion = 'last_purchase' where customer_key = %s", (silent,)
+    )
+    assert send(flow) == {"accepted": n - 2, "cancelled": 2}
+    assert sorted(
+        flow.warehouse.execute(
+            "select customer_key, reason from ops.outreach where state = 'cancelled'"
+        )
+    ) == sorted([(revoked, "cancellation_over"), (anew, "cancellation_over")])
+
+
 def test_nothing_leaves_without_passed_gates_or_from_another_snapshot(flow: MailFlow) -> None:
     n, before = n_planned(flow), flow.sandbox.counts()["requests"]
     with pytest.raises(DispatchRefused, match="there is no snapshot 99"):

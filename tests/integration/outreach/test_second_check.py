@@ -97,12 +97,14 @@ def test_who_changed_their_address_or_lapse_while_it_waits_does_not_get_it(
     night.warehouse.execute(
         "update ops.outreach set is_lapse_open = false where message_id = %s", (over,)
     )
+    back, key, _ = night.message(f"message_id > '{over}'")
+    night.cancelled(key, started_at=AS_OF - timedelta(days=1))
     look_again()
     assert dict(
         night.warehouse.execute(
             "select message_id, reason from ops.outreach where state = 'cancelled'"
         )
-    ) == {moved: "address_changed", over: "lapse_over"}
+    ) == {moved: "address_changed", over: "lapse_over", back: "cancellation_over"}
 
 
 @pytest.mark.parametrize("is_fit", [True, False], ids=["gate passed", "gate failed"])
