@@ -132,6 +132,13 @@ def test_without_an_entry_nothing_is_sent(tmp_path: Path) -> None:
         )
 
 
+def test_the_host_outside_the_eu_takes_a_ground_of_transfer(tmp_path: Path) -> None:
+    entry = ENTRY | {
+        "host": "api.sendgrid.com", "region": "US", "ground_of_transfer": "standard clauses",
+    }  # fmt: skip
+    recipients.require_mail_provider(sending(tmp_path, entry, url="https://api.sendgrid.com"))
+
+
 def test_the_sandbox_needs_no_entry(tmp_path: Path) -> None:
     recipients.require_mail_provider(sending(tmp_path, url="http://127.0.0.1:8025"))
 
@@ -156,6 +163,7 @@ def test_an_entry_must_be_a_contract_in_force(
         ({"role": "friend"}, "recipients.0.role"),
         ({"contract_on": "soon"}, "recipients.0.contract_on"),
         ({"region": "US"}, "region US needs a ground of transfer"),
+        ({"host": "api.sendgrid.com"}, "api.sendgrid.com is not in the EU: set host and sendgr"),
         ({"contract": ""}, "recipients.0.contract"),
         ({"phone": "1"}, "recipients.0.phone"),
     ],

@@ -20,6 +20,8 @@ from winback.settings import Settings
 
 # where the law of the EU holds, or has been found adequate for good
 NO_GROUND_NEEDED = ("EU", "EEA")
+# SendGrid's EU region is the other host
+OUTSIDE_EU = "api.sendgrid.com"
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -41,6 +43,11 @@ class Recipient(BaseModel):
         if self.region not in NO_GROUND_NEEDED and self.ground_of_transfer == "none needed":
             raise ValueError(
                 f"region {self.region} needs a ground of transfer, such as standard clauses"
+            )
+        if self.host == OUTSIDE_EU and self.region in NO_GROUND_NEEDED:
+            raise ValueError(
+                f"{OUTSIDE_EU} is not in the {self.region}: set host and sendgrid_url to"
+                " api.eu.sendgrid.com, or name the region and the ground of transfer"
             )
         return self
 
