@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from tests.consent_shop import AS_OF, Shop, ago
@@ -139,3 +141,39 @@ def test_only_the_contact_person(shop: Shop) -> None:
     # the contact person's own letter or call
     assert shop.verdict(campaign="").reasons == []
     assert shop.verdict(channel="phone").reasons == []
+
+
+def test_what_somebody_said_is_dated_and_each_invoice_named(shop: Shop) -> None:
+    shop.customer(objected_at=ago(15))
+    shop.consent(withdrawn_at=ago(12))
+    shop.put(
+        "raw.contact_preferences", customer_key="ada", channel="email", is_wanted=False,
+        max_per_month=1, stated_at=ago(20), snapshot_id=1,
+    )  # fmt: skip
+    shop.sent(10)
+    for name, trouble in (("p1", {"n_reminders": 1}), ("p2", {"is_disputed": True})):
+        shop.put(
+            "raw.payments", payment_id=name, customer_key="ada", amount_cents=100, currency="EUR",
+            invoiced_at=ago(60), snapshot_id=1, **trouble,
+        )  # fmt: skip
+    verdict = shop.verdict(campaign="earlier")
+    assert verdict.reasons == [
+        "objected", "consent_withdrawn", "channel_not_wanted", "contacted_too_recently",
+        "in_dunning", "in_dispute",
+    ]  # fmt: skip
+    days = {"objected": 15, "withdrawn": 12, "wish": 20, "last_sent": 10}
+    for name, n_days in days.items():
+        assert verdict.evidence[name].startswith(str(AS_OF - timedelta(days=n_days))), name
+    assert (verdict.evidence["payment"], verdict.evidence["disputed_payment"]) == ("p1", "p2")
+
+
+def test_what_speaks_against_nobody_is_no_evidence(shop: Shop) -> None:
+    shop.customer()
+    shop.consent()
+    shop.put(
+        "raw.contact_preferences", customer_key="ada", channel="email", is_wanted=True,
+        stated_at=ago(20), snapshot_id=1,
+    )  # fmt: skip
+    verdict = shop.verdict()
+    assert verdict.reasons == []
+    assert verdict.evidence.keys() == {"ground", "since", "consent"}

@@ -120,6 +120,7 @@ facts as materialized (
         wish.is_wanted,
         wish.pause_days,
         wish.is_by_contact_person,
+        wish.stated_at as wish_stated_at,
         debt.dunned_payment_id,
         debt.disputed_payment_id,
         case when not (select is_remedy from campaign) then (
@@ -354,13 +355,23 @@ select
     judged.reasons,
     -- most have nothing but what allows it
     case
-        when num_nonnulls(
-            suppression_id, dunned_payment_id, disputed_payment_id, open_complaint_id, later_order_id,
-            holdout_assignment_id, other_message_id
-        ) = 0 then allowed.evidence
+        when cardinality(judged.reasons) = 0 then allowed.evidence
         else allowed.evidence || jsonb_strip_nulls(jsonb_build_object(
             'suppression', suppression_id,
+            'objected', case when 'objected' = any(judged.reasons) then objected_at end,
+            'withdrawn', withdrawn_at,
+            'wish', case
+                when judged.reasons
+                    && array['channel_not_wanted', 'contacted_too_recently', 'contact_person_only']
+                    then wish_stated_at
+            end,
+            'last_sent', case
+                when 'contacted_too_recently' = any(judged.reasons) then last_sent_on
+            end,
             'payment', coalesce(dunned_payment_id, disputed_payment_id),
+            'disputed_payment', case
+                when disputed_payment_id <> dunned_payment_id then disputed_payment_id
+            end,
             'complaint', open_complaint_id,
             'order', later_order_id,
             'holdout', holdout_assignment_id,
