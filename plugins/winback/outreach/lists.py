@@ -53,13 +53,11 @@ where o.campaign_id = %s and a.as_of = %s and o.state <> 'cancelled' and a.erase
             or (s.scope = 'person' and s.customer_key = o.customer_key)
     )
     -- also one that the shop was told since; a day before, since a day begins elsewhere earlier
-    and not exists (
-        select 1 from raw.customers as objector
-        where objector.customer_key = any(coalesce(
-                (select members from ops.person where person.customer_key = o.customer_key),
-                array[o.customer_key]
-            ))
-            and objector.objected_at > a.as_of - 1
+    and o.customer_key not in (
+        select unnest(coalesce(person.members, array[objector.customer_key]))
+        from raw.customers as objector
+        left join ops.person as person on person.customer_key = objector.customer_key
+        where objector.objected_at > %s::date - 1
     )
 order by o.customer_key
 """
@@ -105,7 +103,7 @@ def write_list(folder: Path, campaign: str, as_of: date) -> tuple[Path, int]:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.parent.mkdir(exist_ok=True, mode=0o700)
     with warehouse.connect("sender") as connection:
-        rows = connection.execute(_ROWS, (campaign, as_of)).fetchall()
+        rows = connection.execute(_ROWS, (campaign, as_of, as_of)).fetchall()
     # of mode 0600 from the start, and a name of its own: two runs may write the same list
     descriptor, unfinished = tempfile.mkstemp(".part", f"{campaign}-", path.parent)
     try:

@@ -12,15 +12,29 @@ language sql
 stable
 parallel safe
 as $$
+with winner as (
+    select coalesce((
+        select m.winner_key from ops.customer_merge as m
+        where m.customer_key = for_customer and m.unmerged_at is null
+    ), for_customer) as customer_key
+),
+
+-- by the indexes of the merges: ops.person is worked out for everybody
+numbers as (
+    select customer_key from winner
+    union all
+    select m.customer_key
+    from ops.customer_merge as m
+    inner join winner on m.winner_key = winner.customer_key
+    where m.unmerged_at is null
+)
+
 select exists (
     select 1
     from raw.contracts as c
+    inner join numbers on c.customer_key = numbers.customer_key
     where
-        c.customer_key = any(coalesce(
-            (select p.members from ops.person as p where p.customer_key = for_customer),
-            array[for_customer]
-        ))
-        and c.deleted_at is null
+        c.deleted_at is null
         and (
             -- perhaps on the very day
             c.revoked_at > silent_until - interval '1 day' and c.revoked_at < known_until
