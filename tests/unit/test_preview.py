@@ -98,6 +98,25 @@ def test_previews_and_mails_of_an_offer_say_by_what_it_was_made(
         assert any(sentence in each for sentence in told) == (offer_cents > 0)
 
 
+@pytest.mark.parametrize("purpose", ["marketing", "survey"])
+def test_mails_of_a_survey_say_that_they_agreed_to_be_asked(
+    config: Settings, purpose: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign_mail, "require_templates", lambda *_: None)
+    campaign = find_campaign("welcome_back", config).model_copy(update={"purpose": purpose})
+    there = campaign.model_copy(
+        update={"template": None, "sendgrid_templates": SendGridTemplates(en=KEPT, de=KEPT)}
+    )
+    for each in (campaign, there):
+        mails = campaign_mail.compose_all(
+            each, sender_of(config), config, cast(SendGridTransport, None)
+        )
+        for (_, _, ground), mail in mails.items():
+            why = mail.text if isinstance(mail, Mail) else mail.why
+            is_asked = "how content you are" in why or "wie zufrieden Sie sind" in why
+            assert is_asked == (purpose == "survey" and ground == "consent")
+
+
 def test_the_next_preview_takes_the_place_of_the_last(config: Settings) -> None:
     campaign = find_campaign("welcome_back", config)
     folder = write_previews(campaign, config).parent
