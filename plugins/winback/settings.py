@@ -92,6 +92,7 @@ class Settings:
     max_quarantined_pct: float = _setting(2.0, "more bad rows than this stop the run")
     max_candidates_pct: float = _setting(95.0, "a larger share of customers is a data fault")
     max_candidates_change_pct: float = _setting(50.0, "candidates, against the snapshot before")
+    max_audience_rise_pct: float = _setting(50.0, "a campaign's audience, against its run before")
     max_state_change_points: float = _setting(10.0, "a state's share, against the one before")
     max_repeated_keys_pct: float = _setting(1.0, "rows of a load that repeat another one's key")
     max_unmatched_pct: float = _setting(2.0, "rows that point to nothing, as orders of nobody")

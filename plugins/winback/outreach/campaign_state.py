@@ -82,6 +82,19 @@ def stop(connection: psycopg.Connection, campaign: str, reason: str) -> None:
     ramp_up.note_stop(connection, campaign)
 
 
+def stop_if_running(connection: psycopg.Connection, campaign: str, reason: str) -> bool:
+    """Stops a campaign that runs, until a person resumes it; tells whether it ran.
+
+    Nothing of it is to blame for how it was sent, so that a ramp-up goes on where it stood.
+    """
+    stopped = connection.execute(
+        "update ops.campaign set state = 'stopped', state_reason = %s, updated_at = now()"
+        " where campaign_id = %s and state = 'running'",
+        (reason, campaign),
+    )
+    return stopped.rowcount == 1
+
+
 def decide(connection: psycopg.Connection, campaign: str, decision: Decision) -> int:
     """Pauses, resumes or cancels a campaign; the caller commits.
 

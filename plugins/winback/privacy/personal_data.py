@@ -72,6 +72,10 @@ KEPT: dict[str, str] = {
 }
 
 NOTHING: dict[str, str] = {
+    "ops.audience_size": (
+        "audience_size_id campaign_id snapshot_id as_of n_people n_before needs_approval"
+        " has_stopped judged_at"
+    ),
     "ops.campaign": "campaign_id definition state state_reason updated_at",
     "ops.consent_text": ("text_version channel purpose language advertiser content first_used_at"),
     "ops.country_rule": "country channel kind ground law",

@@ -14,6 +14,8 @@ from typing import Any
 
 import psycopg
 
+from winback.outreach import campaign_state
+from winback.select import verdicts
 from winback.select.campaigns import Campaign
 from winback.select.lift import Lift, lift_of
 
@@ -77,20 +79,6 @@ select campaign.state = 'running' and exists (
 )
 from ops.campaign as campaign
 where campaign.campaign_id = %(campaign)s
-"""
-
-_STOP = """
-update ops.campaign set state = 'stopped', state_reason = %(reason)s, updated_at = now()
-where campaign_id = %(campaign)s and state = 'running'
-"""
-
-_EXCLUDE_ALL = """
-update judged set is_eligible = false,
-    reasons = reasons || array['campaign_costs_more_than_it_returns'],
-    evidence = coalesce(evidence, '{}') || jsonb_build_object('campaign', jsonb_build_object(
-        'cost_cents', %(cost_cents)s, 'worth_cents', %(worth_cents)s
-    ))
-where is_eligible
 """
 
 _KEEP_RUN = """
@@ -190,9 +178,12 @@ def _stop(connection: psycopg.Connection, terms: dict[str, Any]) -> None:
         terms["is_overruled"] = True
         log.warning("campaign %s goes on, as a person decided: %s", name, reason)
         return
-    stopped = connection.execute(_STOP, terms | {"reason": reason})
-    terms["has_stopped"] = stopped.rowcount == 1
-    connection.execute(_EXCLUDE_ALL, terms)
+    terms["has_stopped"] = campaign_state.stop_if_running(connection, name, reason)
+    verdicts.exclude_all(
+        connection,
+        "campaign_costs_more_than_it_returns",
+        {"campaign": {"cost_cents": terms["cost_cents"], "worth_cents": terms["worth_cents"]}},
+    )
     log.warning(
         "campaign %s selects nobody: %s; change its costs, offer or audience, or let it run all the"
         " same: ./winback outreach resume %s",

@@ -19,7 +19,7 @@ import psycopg
 
 from winback.gate import require_fit_to_act
 from winback.outreach import ramp_up
-from winback.select import economics, planned_messages, verdicts
+from winback.select import audience_size, economics, planned_messages, verdicts
 from winback.select.assignment import draw
 from winback.select.campaigns import Campaign, read_campaigns
 from winback.settings import Settings, settings
@@ -127,6 +127,7 @@ def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings)
         "window_days": config.recovery_window_days,
         "contact_pause_days": config.contact_pause_days,
         "consent_unused_months": config.consent_unused_months,
+        "max_audience_rise_pct": config.max_audience_rise_pct,
     }
     with warehouse.connect("sender") as connection:
         _store_campaign(connection, campaign)
@@ -139,6 +140,7 @@ def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings)
         economics.exclude_who_costs_more(connection, values)
         verdicts.one_per_address(connection, values)
         run = economics.judge_campaign(connection, values)
+        audience_size.judge(connection, values)
         candidates = connection.execute(_TO_DRAW, values).fetchall()
         batch = f"{campaign.name}\x1f{as_of}"
         with ThreadPoolExecutor(1) as beside:

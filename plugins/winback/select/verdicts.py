@@ -7,6 +7,7 @@ its answers is `economics.py`, and who is drawn and planned belongs to `selectio
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import psycopg
@@ -119,6 +120,12 @@ from ranked
 where ranked.customer_key = judged.customer_key and ranked.position > 1
 """
 
+_EXCLUDE_ALL = """
+update judged set is_eligible = false, reasons = reasons || array[%(reason)s],
+    evidence = coalesce(evidence, '{}') || %(evidence)s::jsonb
+where is_eligible
+"""
+
 _KEEP_VERDICTS = """
 insert into ops.verdict
     (snapshot_id, campaign_id, customer_key, channel, step, is_eligible, reasons, evidence)
@@ -147,6 +154,13 @@ def judge(connection: psycopg.Connection, values: dict[str, Any]) -> None:
 def one_per_address(connection: psycopg.Connection, values: dict[str, Any]) -> None:
     """Excludes from `judged` all but one of the eligible who share an address."""
     connection.execute(_ONE_PER_ADDRESS, values)
+
+
+def exclude_all(connection: psycopg.Connection, reason: str, evidence: dict[str, Any]) -> None:
+    """Excludes from `judged` whoever is eligible, for a reason that lies in the campaign."""
+    connection.execute(
+        _EXCLUDE_ALL, {"reason": reason, "evidence": json.dumps(evidence, default=float)}
+    )
 
 
 def keep(connection: psycopg.Connection, values: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ grant insert, update on ops.campaign, ops.outreach, ops.scheduled_batch, ops.ram
 -- what was decided, told or measured is never changed afterwards
 grant insert on ops.assignment, ops.verdict, ops.event, ops.suppression, ops.kpi_snapshot,
     ops.customer_count, ops.gate_acceptance, ops.warning_day, ops.warning, ops.economics_run,
-    ops.economics, ops.outreach_decision, ops.delivery_tally to winback_sender;
+    ops.economics, ops.outreach_decision, ops.delivery_tally, ops.audience_size to winback_sender;
 grant insert on ops.consent_text, ops.opt_in_request to winback_sender;
 grant update (state, reason, provider_message_id, settled_at) on ops.opt_in_request
     to winback_sender;
