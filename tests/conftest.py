@@ -57,6 +57,7 @@ import httpx  # noqa: E402 - only once the environment is clean
 import psycopg  # noqa: E402
 from psycopg import sql  # noqa: E402
 
+from tests.held_events import HeldEvents  # noqa: E402
 from tests.live import LiveInstance  # noqa: E402
 from tests.live import start as start_live_instance  # noqa: E402
 from winback.demo import cdnow  # noqa: E402
@@ -131,6 +132,7 @@ class Sandbox:
     flags: tuple[str, ...]
     api_key: str = "SG.test"
     process: subprocess.Popen[bytes] | None = None
+    held: HeldEvents | None = None
 
     @property
     def url(self) -> str:
@@ -173,11 +175,14 @@ class Sandbox:
         return counted
 
     def wait_for_events(self, seconds: float = 30) -> dict[str, int]:
-        """Waits until every accepted message has its events; gives the counts."""
+        """Waits until every accepted message has its events, and delivers those that are held;
+        gives the counts."""
         deadline = time.monotonic() + seconds
         while (counted := self.counts())["events_pending"]:
             assert time.monotonic() < deadline, f"events still pending: {counted}"
             time.sleep(0.05)
+        if self.held is not None:
+            self.held.deliver()
         return counted
 
     def fault(self, mode: str, **details: object) -> None:

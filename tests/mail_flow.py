@@ -23,6 +23,7 @@ from fastapi import FastAPI
 
 from tests.conftest import Sandbox, SandboxFactory, Warehouse, WarehouseFactory
 from tests.flow import up_to_gate
+from tests.held_events import hold_events
 from tests.small_shop import SmallShop, small_shop
 from winback.outreach.dispatch import outreach
 from winback.sandbox.signing import Signer
@@ -54,6 +55,8 @@ class MailFlow:
     def restart(self) -> Selected:
         """Forgets all that was selected, sent and told, heals the sources, and selects."""
         httpx.delete(f"{self.sandbox.url}/sandbox/faults", trust_env=False).raise_for_status()
+        if self.sandbox.held is not None:
+            self.sandbox.held.batches.clear()
         self.warehouse.execute(f"truncate {STATE_TABLES} restart identity")
         self.warehouse.execute("delete from raw.orders where order_id like 'test-%'")
         self.warehouse.execute("delete from raw.contracts")
@@ -139,8 +142,10 @@ def mail_flow(
     with (
         warehouse_factory("mail") as warehouse,
         serve_web_app() as web_url,
-        sandbox_factory(f"{web_url}/winback/webhook", *(flags or QUIET)) as sandbox,
+        hold_events(f"{web_url}/winback/webhook") as held,
+        sandbox_factory(held.url, *(flags or QUIET)) as sandbox,
     ):
+        sandbox.held = held
         if shop is None:
             shop = small_shop(warehouse.data, AS_OF)
             for n, customer in enumerate(shop.customers):

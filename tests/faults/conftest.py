@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import SandboxFactory, Warehouse, WarehouseFactory
 from tests.faults.planned import Planned
+from tests.held_events import hold_events
 from tests.mail_flow import QUIET, serve_web_app
 
 
@@ -64,8 +65,10 @@ def provided(
     with (
         warehouse_factory("faults") as warehouse,
         serve_web_app() as web_url,
-        sandbox_factory(f"{web_url}/winback/webhook", *QUIET) as sandbox,
+        hold_events(f"{web_url}/winback/webhook") as held,
+        sandbox_factory(held.url, *QUIET) as sandbox,
     ):
+        sandbox.held = held
         configure(warehouse, sandbox.url, sandbox.api_key, web_url, sandbox.public_key)
         make_rules(warehouse)
         yield Planned(warehouse, sandbox, web_url, 0)

@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import OWNER, TEMPLATE, SandboxFactory, Warehouse, _make_template
 from tests.faults.conftest import configure, make_rules
 from tests.faults.planned import Planned, worker
+from tests.held_events import hold_events
 from tests.mail_flow import QUIET, send, serve_web_app
 from winback.record.events import record
 from winback.server import postgres_server as postgres
@@ -95,8 +96,10 @@ def planned_on(
     )  # fmt: skip
     with (
         serve_web_app() as web_url,
-        sandbox_factory(f"{web_url}/winback/webhook", *QUIET) as sandbox,
+        hold_events(f"{web_url}/winback/webhook") as held,
+        sandbox_factory(held.url, *QUIET) as sandbox,
     ):
+        sandbox.held = held
         configure(warehouse, sandbox.url, sandbox.api_key, web_url, sandbox.public_key)
         make_rules(warehouse)
         yield Planned(warehouse, sandbox, web_url, 0)

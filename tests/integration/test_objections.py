@@ -16,12 +16,23 @@ import httpx
 import pytest
 
 from tests.conftest import SandboxFactory, WarehouseFactory
-from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, event, mail_flow, send_unanswered
+from tests.mail_flow import (
+    AS_OF,
+    CAMPAIGN,
+    MailFlow,
+    configure,
+    event,
+    mail_flow,
+    n_planned,
+    send,
+    send_unanswered,
+)
 from winback import operators
 from winback.outreach import last_check
 from winback.outreach import ledger as send_ledger
 from winback.outreach.last_check import Checked
 from winback.outreach.lists import write_list
+from winback.outreach.sendgrid_transport import SendGridTransport
 from winback.privacy.keyed_hash import address_hash
 from winback.record import suppression
 from winback.record.events import record
@@ -101,6 +112,31 @@ def test_an_objection_that_waits_in_the_inbox_counts_for_the_next_run(flow: Mail
     operators.outreach.function([snapshot], outlet_events={operators.OUTREACH: SimpleNamespace()})
     assert flow.warehouse.execute(
         "select state, reason from ops.outreach where message_id = %s", (planned,)
+    ) == [("cancelled", "suppressed")]
+
+
+def test_an_objection_that_comes_while_a_run_sends_counts_for_its_next_request(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = second_message(flow, "state = 'planned'", 2)
+    configure(flow, monkeypatch, send_batch_size=1)
+    n, sending, told = n_planned(flow), SendGridTransport.send, []
+
+    def send_and_tell(self: SendGridTransport, body: Any) -> Any:
+        outcome = sending(self, body)
+        for each in both:
+            if str(each) in str(body):
+                told.append(each)
+                assert flow.post([event("spamreport", each)]) == 204
+        return outcome
+
+    monkeypatch.setattr(SendGridTransport, "send", send_and_tell)
+    # cancelled by the objection itself, before the run would have checked
+    assert send(flow)["accepted"] == n - 1
+    [first] = told
+    assert flow.warehouse.execute(
+        "select state, reason from ops.outreach where message_id = any(%s) and message_id <> %s",
+        (list(both), first),
     ) == [("cancelled", "suppressed")]
 
 

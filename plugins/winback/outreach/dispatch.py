@@ -38,6 +38,7 @@ from winback.outreach.message import Recipient, Sender, Shape
 from winback.outreach.permission import require_allowed
 from winback.outreach.scheduled_batches import Slot
 from winback.outreach.sendgrid_transport import Outcome, SendGridTransport, mend
+from winback.record.events import work_through_inbox
 from winback.select.campaigns import Campaign, read_campaigns
 from winback.settings import Settings, settings
 
@@ -206,6 +207,8 @@ class _Run:
         Claims of other shapes stay in `waiting`, each to be checked again before its own request.
         """
         name, config = self.campaign.name, self.config
+        # whoever objected meanwhile, and what bounced
+        work_through_inbox(self.kept.transaction)
         slot = next_slot(self.kept, self.transport, config, self.halved)
         with self.kept.transaction() as connection:
             require_allowed(connection, self.snapshot_id, self.as_of, config)

@@ -2,7 +2,8 @@
 
 Who objected also leaves the lists that were written before.
 
-The inbox is worked through by the step record, and by the step outreach before it begins.
+The inbox is worked through by the step record, and by the step outreach before it begins and before
+each request.
 
 Batches come in any order and more than once, and states only move forward. How an event reads is
 `vocabulary.py`.
@@ -12,8 +13,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 import psycopg
@@ -30,6 +33,9 @@ from winback.settings import settings
 from winback.warehouse import connection as warehouse
 
 log = logging.getLogger(__name__)
+
+Transaction = Callable[[], AbstractContextManager[psycopg.Connection]]
+_NEW_CONNECTION: Transaction = partial(warehouse.connect, "sender")
 
 # Which kinds lead to a state, and which states they end; what was opened was delivered before, and
 # what a person gave up may have arrived after all.
@@ -74,11 +80,18 @@ def record() -> Counter[str]:
     return done
 
 
-def work_through_inbox() -> Counter[str]:
-    """Turns what the mail provider told into events, batch by batch; how many of each kind."""
+def work_through_inbox(transaction: Transaction = _NEW_CONNECTION) -> Counter[str]:
+    """Turns what the mail provider told into events, a transaction for each batch.
+
+    Args:
+        transaction: Opens one as the sender; a worker has a connection already.
+
+    Returns:
+        How many events of each kind were new.
+    """
     done: Counter[str] = Counter()
     while True:
-        with warehouse.connect("sender") as connection:
+        with transaction() as connection:
             row = connection.execute(
                 "select inbox_id, body, received_at from pii.webhook_inbox"
                 " where processed_at is null order by inbox_id limit 1 for update skip locked"
@@ -86,8 +99,8 @@ def work_through_inbox() -> Counter[str]:
             if row is None:
                 return done
             new = _process(connection, *row)
-            connection.commit()
-            if new["bounced"] or new["spam_report"]:
+        if new["bounced"] or new["spam_report"]:
+            with transaction() as connection:
                 delivery_trouble.stop_if_needed(connection, settings())
         done += new
 
