@@ -45,18 +45,15 @@ with claimed as (
             ) then 'cancellation_over' end,
             -- who comes back by it now would not be counted beside the holdout any more
             case when a.as_of + a.window_days <= %(as_of)s then 'window_over' end,
-            case when o.resend_of is not null and exists (
-                -- what nobody knew when the resend was ordered has become known
-                select 1 from ops.outreach as earlier
-                where earlier.campaign_id = o.campaign_id
-                    and earlier.lapse_id = o.lapse_id
-                    and earlier.step = o.step
-                    and earlier.channel = o.channel
-                    and earlier.message_id <> o.message_id
-                    and earlier.accepted_at is not null
-                    and earlier.state <> 'dropped'
-            ) then 'first_one_arrived' end
+            case when first_one.message_id is not null then 'first_one_arrived' end
         ], null) as own_reasons,
+        -- what decided these: the day that names the lapse, the end of its window, the message
+        jsonb_strip_nulls(jsonb_build_object(
+            'occasion_date', a.occasion_date,
+            'window_ended', case when a.as_of + a.window_days <= %(as_of)s
+                then a.as_of + a.window_days end,
+            'earlier_message', first_one.message_id
+        )) as own_evidence,
         -- by the key, that what lies together is looked up together
         row_number() over (order by o.customer_key) as asked_at
     from (
@@ -76,6 +73,19 @@ with claimed as (
     ) as o
     left join ops.assignment as a
         on a.campaign_id = o.campaign_id and a.lapse_id = o.lapse_id and a.arm = 'treated'
+    left join lateral (
+        -- what nobody knew when the resend was ordered has become known
+        select earlier.message_id from ops.outreach as earlier
+        where o.resend_of is not null
+            and earlier.campaign_id = o.campaign_id
+            and earlier.lapse_id = o.lapse_id
+            and earlier.step = o.step
+            and earlier.channel = o.channel
+            and earlier.message_id <> o.message_id
+            and earlier.accepted_at is not null
+            and earlier.state <> 'dropped'
+        limit 1
+    ) as first_one on true
 ),
 
 judged as materialized (
@@ -83,19 +93,7 @@ judged as materialized (
         claimed.position,
         claimed.customer_key,
         verdict.reasons || claimed.own_reasons || array_remove(array[
-            -- most were never written to before
-            case when claimed.resend_of is null and verdict.n_messages > 1 and exists (
-                -- late or corrected orders may give one and the same silence a new name
-                select 1 from ops.outreach as sent
-                where sent.customer_key = claimed.customer_key
-                    and sent.campaign_id = claimed.campaign_id
-                    and sent.step = claimed.step
-                    and sent.channel = claimed.channel
-                    and sent.message_id <> claimed.message_id
-                    and sent.state in ('dispatching', 'unknown', 'abandoned', 'accepted',
-                        'delivered', 'bounced', 'dropped')
-                    and sent.as_of > claimed.occasion_date
-            ) then 'contacted_since' end,
+            case when sent_since.message_id is not null then 'contacted_since' end,
             case when verdict.address_hash is distinct from claimed.address_hash
                 then 'address_changed' end,
             case when person.email is null and verdict.address_hash is not null
@@ -109,9 +107,13 @@ judged as materialized (
             case when too_dear.parts is not null then 'costs_more_than_it_returns' end
         ], null) as reasons,
         case
-            when rules.because is null and too_dear.parts is null then verdict.evidence
-            else verdict.evidence || jsonb_strip_nulls(
-                jsonb_build_object('not_wanted', rules.because, 'economics', too_dear.parts)
+            when cardinality(claimed.own_reasons) = 0 and sent_since.message_id is null
+                and rules.because is null and too_dear.parts is null then verdict.evidence
+            else verdict.evidence || claimed.own_evidence || jsonb_strip_nulls(
+                jsonb_build_object(
+                    'earlier_message', sent_since.message_id,
+                    'not_wanted', rules.because, 'economics', too_dear.parts
+                )
             )
         end as evidence,
         person.email,
@@ -128,6 +130,21 @@ judged as materialized (
         -- the database's clock: a worker's own may be slow, and overlook this morning's objections
         coalesce(%(known_until)s::timestamptz, statement_timestamp()), %(months)s, %(pause)s
     ) as verdict using (asked_at)
+    left join lateral (
+        -- late or corrected orders may give one and the same silence a new name
+        select sent.message_id from ops.outreach as sent
+        -- most were never written to before
+        where claimed.resend_of is null and verdict.n_messages > 1
+            and sent.customer_key = claimed.customer_key
+            and sent.campaign_id = claimed.campaign_id
+            and sent.step = claimed.step
+            and sent.channel = claimed.channel
+            and sent.message_id <> claimed.message_id
+            and sent.state in ('dispatching', 'unknown', 'abandoned', 'accepted',
+                'delivered', 'bounced', 'dropped')
+            and sent.as_of > claimed.occasion_date
+        limit 1
+    ) as sent_since on true
     left join lateral (
         select * from ({NOT_WANTED}) as rules where rules.customer_key = claimed.person_key
     ) as rules on true

@@ -2,17 +2,20 @@
 
 Asks the same SQL function as the planning and as `last_check.py`, about what became known since the
 request left, and whether a rule says by now that somebody is not wanted. Not whether they cost more
-than they return by now: a whole batch would be sent anew over a cent. Pure reading. What follows is
-decided in `taking_back.py`.
+than they return by now: a whole batch would be sent anew over a cent. What follows is decided in
+`taking_back.py`, which keeps the verdict on whomever it cancels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 from uuid import UUID
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from winback.outreach.scheduled_batches import WAITING, Batch
 from winback.settings import Settings
@@ -26,6 +29,7 @@ with waiting as (
         (a.occasion_date + 1)::timestamp at time zone %(zone)s - interval '1 microsecond'
             as silent_until,
         a.occasion = 'cancellation' as has_cancelled,
+        a.occasion_date,
         row_number() over (order by o.message_id) as asked_at
     from ops.outreach as o
     left join ops.assignment as a
@@ -44,6 +48,8 @@ judged as (
     select
         waiting.batch_id,
         waiting.message_id,
+        waiting.occasion_date,
+        verdict.evidence,
         -- the message that waits is itself the one that was sent so recently
         array_remove(verdict.reasons, 'contacted_too_recently') || array_remove(array[
             case when waiting.is_lapse_over then 'lapse_over' end,
@@ -72,16 +78,42 @@ judged as (
     ) as verdict using (asked_at)
 )
 
-select batch_id, message_id, array_to_string(reasons, ', ') from judged
+select batch_id, message_id, array_to_string(reasons, ', '),
+    evidence || jsonb_strip_nulls(jsonb_build_object('occasion_date', case
+        when reasons && array['lapse_over', 'cancellation_over'] then occasion_date
+    end))
+from judged
 where cardinality(reasons) > 0
+"""
+_KEEP = """
+insert into ops.verdict
+    (snapshot_id, campaign_id, customer_key, channel, step, is_eligible, reasons, evidence)
+select o.snapshot_id, o.campaign_id, o.customer_key, o.channel, 'waiting', false,
+    string_to_array(found.reasons, ', '), found.evidence
+from unnest(%(ids)s::uuid[], %(reasons)s::text[], %(evidence)s::jsonb[])
+    as found (message_id, reasons, evidence)
+inner join ops.outreach as o using (message_id)
 """
 # so many messages are judged by one statement
 _BATCHES_AT_ONCE = 20
 
 
+@dataclass(frozen=True)
+class Refused:
+    """Why a message that waits must not arrive.
+
+    Attributes:
+        reasons: Every one, comma-separated.
+        evidence: Ids and dates of what decided it.
+    """
+
+    reasons: str
+    evidence: dict[str, Any]
+
+
 def check(
     connection: psycopg.Connection, batches: Sequence[Batch], config: Settings
-) -> dict[str, dict[UUID, str]]:
+) -> dict[str, dict[UUID, Refused]]:
     """Who in these batches must not be written to any more, and why.
 
     Args:
@@ -92,7 +124,7 @@ def check(
     Returns:
         By batch, the reasons by message; a batch in which nothing changed is not in it.
     """
-    found: dict[str, dict[UUID, str]] = {}
+    found: dict[str, dict[UUID, Refused]] = {}
     ordered = sorted(batches, key=lambda each: (each.campaign_id, each.as_of))
     for (campaign, as_of), group in groupby(ordered, lambda each: (each.campaign_id, each.as_of)):
         ids = [each.batch_id for each in group]
@@ -106,6 +138,18 @@ def check(
                 "months": config.consent_unused_months,
                 "pause": config.contact_pause_days,
             }
-            for batch_id, message_id, reasons in connection.execute(_CHECK, values):
-                found.setdefault(batch_id, {})[message_id] = reasons
+            for batch_id, message_id, *why in connection.execute(_CHECK, values):
+                found.setdefault(batch_id, {})[message_id] = Refused(*why)
     return found
+
+
+def keep(connection: psycopg.Connection, refused: Mapping[UUID, Refused]) -> None:
+    """Keeps a verdict on each, beside those of the planning and of the last check."""
+    connection.execute(
+        _KEEP,
+        {
+            "ids": list(refused),
+            "reasons": [each.reasons for each in refused.values()],
+            "evidence": [Jsonb(each.evidence) for each in refused.values()],
+        },
+    )

@@ -141,9 +141,11 @@ def _free(connection: psycopg.Connection, batch: Batch, config: Settings) -> Cou
     ).fetchall()
     ids = scheduled_batches.lock_waiting(connection, batch)
     found = second_check.check(connection, [batch], config).get(batch.batch_id, {})
-    reasons: dict[UUID, str | None] = {
-        each: "campaign_cancelled" if state == "cancelled" else found.get(each) for each in ids
-    }
+    reasons: dict[UUID, str | None] = dict.fromkeys(ids, "campaign_cancelled")
+    if state != "cancelled":
+        refused = {each: found[each] for each in ids if each in found}
+        second_check.keep(connection, refused)
+        reasons = {each: refused[each].reasons if each in refused else None for each in ids}
     delivery_trouble.uncount(connection, ids)
     scheduled_batches.take_back(connection, batch, reasons)
     return Counter("planned" if reason is None else "cancelled" for reason in reasons.values())

@@ -246,6 +246,10 @@ def test_a_resend_waits_when_the_first_turns_up(
     assert flow.message(f"message_id = '{old}' and state = 'delivered'")
     assert send(flow) == {"cancelled": 1}
     assert flow.message(f"message_id = '{new}' and reason = 'first_one_arrived'")
+    assert flow.warehouse.execute(
+        "select reasons, evidence ->> 'earlier_message' from ops.verdict"
+        " where step = 'outreach' and not is_eligible"
+    ) == [(["first_one_arrived"], str(old))]
     assert flow.sandbox.counts()["accepted"] == before
     assert flow.states() == {"delivered": n, "cancelled": 1}
 

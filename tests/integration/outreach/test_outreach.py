@@ -175,6 +175,21 @@ def test_one_silence_under_two_names_is_written_to_once(flow: MailFlow) -> None:
     assert flow.reasons()["contacted_since"] == 1
     assert flow.reasons()["lapse_over"] == 1
     assert flow.sandbox.counts()["accepted"] == before
+    kept = refusals(flow)
+    assert kept["contacted_since"]["earlier_message"] == str(message_id)
+    [(day,)] = flow.warehouse.execute(
+        "select occasion_date from ops.assignment where lapse_id = 'other'"
+    )
+    assert kept["lapse_over"]["occasion_date"] == day.isoformat()
+
+
+def refusals(flow: MailFlow) -> dict[str, dict[str, Any]]:
+    """The evidence of what the last check refused, by reason."""
+    rows = flow.warehouse.execute(
+        "select array_to_string(reasons, ', '), evidence from ops.verdict"
+        " where step = 'outreach' and not is_eligible"
+    )
+    return dict(rows)
 
 
 def test_a_plan_whose_window_is_over_is_not_sent(flow: MailFlow) -> None:
@@ -189,6 +204,7 @@ def test_a_plan_whose_window_is_over_is_not_sent(flow: MailFlow) -> None:
     assert flow.warehouse.execute(
         "select customer_key, reason from ops.outreach where state = 'cancelled'"
     ) == [(over, "window_over")]
+    assert refusals(flow)["window_over"]["window_ended"] == AS_OF.isoformat()
 
 
 def test_who_is_under_contract_again_is_not_written_to(flow: MailFlow) -> None:

@@ -55,6 +55,16 @@ def test_whoever_buys_objects_or_withdraws_while_it_waits_does_not_get_it(
     assert "suppressed" in reasons[objected[0]]
     assert reasons[withdrew[0]] == "consent_withdrawn"
     assert len(reasons) == 3
+    # as the ledger says it, with what decided it
+    kept = night.warehouse.execute(
+        "select o.message_id, v.reasons, v.evidence from ops.verdict as v"
+        " inner join ops.outreach as o using (customer_key) where v.step = 'waiting'"
+    )
+    assert {message_id: ", ".join(why) for message_id, why, _ in kept} == reasons
+    evidence = {message_id: found for message_id, _, found in kept}
+    assert evidence[bought[0]]["order"].startswith("test-")
+    assert evidence[objected[0]]["suppression"]
+    assert evidence[withdrew[0]]["withdrawn"]
     states = dict(
         night.warehouse.execute(
             "select batch_id, array_agg(distinct state) from ops.outreach"
@@ -105,6 +115,10 @@ def test_who_changed_their_address_or_lapse_while_it_waits_does_not_get_it(
             "select message_id, reason from ops.outreach where state = 'cancelled'"
         )
     ) == {moved: "address_changed", over: "lapse_over", back: "cancellation_over"}
+    assert night.warehouse.execute(
+        "select evidence ->> 'occasion_date' from ops.verdict"
+        " where step = 'waiting' and reasons = array['cancellation_over']"
+    ) == [((AS_OF - timedelta(days=90)).isoformat(),)]
 
 
 @pytest.mark.parametrize("is_fit", [True, False], ids=["gate passed", "gate failed"])
