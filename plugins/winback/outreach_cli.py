@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from winback.outreach.decisions import Decision, Word
     from winback.outreach.ramp_up import HeldBack
+    from winback.outreach.unknown_messages import UnknownRequest
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -147,12 +148,16 @@ def status() -> None:
 @app.command(short_help="List the messages nobody knows the fate of.")
 def unknown() -> None:
     """List messages whose request got no clear answer. They are never sent again by themselves: the
-    provider's event settles them, and after 24 hours without one a person has to decide.
+    provider's event settles them, and after 24 hours without one a person has to decide. Mails that
+    asked for a consent are listed as well.
     """
-    from winback.outreach.unknown_messages import read_unknown
+    from winback.outreach.unknown_messages import read_unknown, read_unknown_requests
 
     with _as_sender() as connection:
         found = read_unknown(connection)
+        requests = read_unknown_requests(connection)
+    if requests:
+        _show_requests(requests)
     if not found:
         line("no message is unknown")
         return
@@ -175,6 +180,25 @@ def unknown() -> None:
     n = sum(each.is_for_a_person for each in found)
     line(f"{len(found):,} unknown, {n:,} of them waiting for a person")
     line('settle them: ./winback outreach resend ID… --reason "…", or abandon ID… --reason "…"')
+
+
+def _show_requests(requests: list[UnknownRequest]) -> None:
+    table = Table(
+        "opt-in request", "for", "sent (UTC)", "hours", "because", header_style="bold", box=None
+    )
+    for each in requests:
+        table.add_row(
+            Text(str(each.request_id), no_wrap=True),
+            each.purpose,
+            f"{each.since.astimezone(UTC):%Y-%m-%d %H:%M}",
+            f"{each.n_hours:.1f}",
+            Text(each.reason),
+        )
+    print_table(table)
+    line(
+        f"opt-in requests of unknown fate: {len(requests):,}; their events settle them, and nobody"
+        " is asked again before opt_in_pause_days are over"
+    )
 
 
 @app.command(short_help="Send unknown messages once more; the one exception to at most once.")

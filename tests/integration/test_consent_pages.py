@@ -9,14 +9,19 @@ from typing import Any
 
 import httpx
 import pytest
+from airflow.api_fastapi.core_api.security import get_user
+from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from tests.conftest import SandboxFactory, WarehouseFactory
 from tests.mail_flow import AS_OF, MailFlow, configure, event, mail_flow, send
 from tests.small_shop import small_shop
+from winback import outreach_cli
 from winback.consent_cli import app
 from winback.errors import DispatchRefused
+from winback.kpi.snapshot import write_snapshots
 from winback.outreach.sendgrid_transport import SendGridTransport
+from winback.outreach.unknown_messages import read_unknown_requests
 from winback.privacy import country_rules
 from winback.privacy.keyed_hash import customer_key
 from winback.privacy.opt_in_request import ask
@@ -24,6 +29,8 @@ from winback.record import opt_in, unsubscribe
 from winback.record.events import record
 from winback.select.selection import select
 from winback.settings import settings
+from winback.warehouse import connection
+from winback.web.app import create_app
 
 ASKED, OTHER, REFUSING, GERMAN = "asked", "other", "refusing", "german"
 LIKE_A_SCANNER = {"User-Agent": "link scanner"}
@@ -190,6 +197,35 @@ def test_a_request_without_an_answer_is_not_sent_again(
     with pytest.raises(DispatchRefused, match="was asked on"):
         ask(ASKED, "marketing", "till", "test")
     assert flow.sandbox.counts()["accepted"] - before == 1
+    # counted and shown, until an event settles it
+    [(request_id,)] = flow.warehouse.execute("select request_id from ops.opt_in_request")
+    out = CliRunner().invoke(outreach_cli.app, ["unknown"]).output
+    assert str(request_id) in out
+    assert "opt-in requests of unknown fate: 1;" in out
+    with connection.connect("webhook") as opened:
+        [found] = read_unknown_requests(opened)
+    assert (found.request_id, found.purpose) == (request_id, "marketing")
+    write_snapshots(AS_OF)
+    pages = create_app()
+    pages.dependency_overrides[get_user] = object
+    told = "Requests for consent of unknown fate"
+    assert told in TestClient(pages).get("/dashboard").text
+    flow.post([event("processed", request_id)])
+    record()
+    assert told not in TestClient(pages).get("/dashboard").text
+    assert CliRunner().invoke(outreach_cli.app, ["unknown"]).output == "no message is unknown\n"
+
+
+def test_a_request_whose_sender_was_killed_is_shown(flow: MailFlow) -> None:
+    asked = ask(ASKED, "marketing", "till", "test").request_id
+    with connection.connect("sender") as opened:
+        assert read_unknown_requests(opened) == []
+        flow.warehouse.execute(
+            "update ops.opt_in_request set state = 'dispatching', reason = null,"
+            " requested_at = now() - interval '11 minutes'"
+        )
+        [found] = read_unknown_requests(opened)
+    assert (found.request_id, found.reason) == (asked, "its sender ended before the answer")
 
 
 def test_what_the_provider_did_not_take_may_be_asked_again(

@@ -65,6 +65,47 @@ def read_unknown(connection: psycopg.Connection) -> list[UnknownMessage]:
         ).fetchall()
 
 
+@dataclass(frozen=True)
+class UnknownRequest:
+    """A mail that asked for a consent and may or may not have been taken.
+
+    Nobody decides about it: an event settles it, and once `opt_in_pause_days` are over the person
+    may be asked anew.
+
+    Attributes:
+        request_id: Its id.
+        purpose: What it asked a consent for.
+        since: When its request left.
+        reason: Why nobody knows.
+        n_hours: How long it has been open.
+    """
+
+    request_id: UUID
+    purpose: str
+    since: datetime
+    reason: str
+    n_hours: float
+
+
+def read_unknown_requests(connection: psycopg.Connection) -> list[UnknownRequest]:
+    """All of them, the oldest first; also those whose sender ended before it knew.
+
+    Args:
+        connection: As the sender or the web app.
+    """
+    with connection.cursor(row_factory=class_row(UnknownRequest)) as cursor:
+        return cursor.execute(
+            "select request_id, purpose, requested_at as since,"
+            " coalesce(reason, 'its sender ended before the answer') as reason,"
+            " (extract(epoch from now() - requested_at) / 3600)::float8 as n_hours"
+            " from ops.opt_in_request"
+            # an answer is cut off long before
+            " where state = 'unknown'"
+            "  or state = 'dispatching' and requested_at < now() - interval '10 minutes'"
+            " order by requested_at, request_id"
+        ).fetchall()
+
+
 def resend(
     connection: psycopg.Connection, message_ids: Sequence[UUID], decision: Decision
 ) -> dict[UUID, UUID]:

@@ -17,7 +17,11 @@ from fastapi.responses import HTMLResponse, Response
 from psycopg.rows import dict_row
 
 from winback.outreach import ramp_up
-from winback.outreach.unknown_messages import UnknownMessage, read_unknown
+from winback.outreach.unknown_messages import (
+    UnknownMessage,
+    read_unknown,
+    read_unknown_requests,
+)
 from winback.settings import settings
 from winback.warehouse import connection as warehouse
 from winback.web.pages import render
@@ -52,7 +56,7 @@ def dashboard(user: GetUserDep) -> HTMLResponse:
     """The page; asks for Airflow's login."""
     data = _read()
     charts = _charts(data) if data["today"] else {}
-    unknown, held = _of_the_ledger() if data["today"] else ([], [])
+    unknown, n_requests, held = _of_the_ledger() if data["today"] else ([], 0, [])
     page = render(
         "dashboard.html",
         **data,
@@ -60,6 +64,7 @@ def dashboard(user: GetUserDep) -> HTMLResponse:
         held=held,
         unknown=unknown[:N_UNKNOWN_SHOWN],
         n_unknown=len(unknown),
+        n_unknown_requests=n_requests,
         n_for_a_person=sum(each.is_for_a_person for each in unknown),
         is_replay=settings().replay,
         sandbox=settings().sendgrid_url if settings().mail_transport == "sandbox" else None,
@@ -94,8 +99,9 @@ def _charts(data: dict[str, Any]) -> dict[str, Any]:
     return drawn
 
 
-def _of_the_ledger() -> tuple[list[UnknownMessage], list[dict[str, Any]]]:
-    """Messages of unknown fate, and the campaigns that do not send all they have planned."""
+def _of_the_ledger() -> tuple[list[UnknownMessage], int, list[dict[str, Any]]]:
+    """Messages of unknown fate, how many opt-in requests share it, and the campaigns that do not
+    send all they have planned."""
     # the web app's own role, which sees neither names nor addresses
     with warehouse.connect("webhook") as connection:
         waiting = ramp_up.read_held_back(connection, settings())
@@ -107,7 +113,7 @@ def _of_the_ledger() -> tuple[list[UnknownMessage], list[dict[str, Any]]]:
             for name, state, reason in rows
             if state in ("paused", "stopped") or (name in waiting and waiting[name].n_for_later)
         ]
-        return read_unknown(connection), held
+        return read_unknown(connection), len(read_unknown_requests(connection)), held
 
 
 def _read() -> dict[str, Any]:
