@@ -35,6 +35,7 @@ PARAMS = {
         description="Facts before 00:00 of this day count. Empty: the day of the run.",
     )
 }
+DECISIONS = ["pause", "resume", "cancel"]
 Snapshot = dict[str, Any]  # {"snapshot_id": 7, "as_of": "1998-01-01"}
 
 
@@ -49,6 +50,25 @@ def asset_or_time(asset: Asset, cron: str | None) -> Any:
         return [asset]
     at = CronTriggerTimetable(cron, timezone=settings().business_timezone)
     return AssetOrTimeSchedule(timetable=at, assets=[asset])
+
+
+def decision_params() -> dict[str, Param]:
+    """What a person is asked who stops a campaign; the files' names are offered."""
+    return {
+        "campaign": Param(
+            type="string",
+            minLength=1,
+            title="Campaign",
+            examples=sorted(path.stem for path in settings().campaigns.glob("*.yaml")),
+        ),
+        "decision": Param("pause", type="string", enum=DECISIONS, title="What is to happen"),
+        "reason": Param(
+            type="string",
+            minLength=1,
+            title="Why",
+            description="Kept, with your name and the time.",
+        ),
+    }
 
 
 def as_of_of(context: Any) -> date:
@@ -207,6 +227,28 @@ def outreach(snapshots: list[Snapshot], **context: Any) -> dict[str, dict[str, i
             log.info("%s people on %s", n_people, path)
     _announce(context, OUTREACH, snapshots)
     return done
+
+
+@task(task_id="hold")
+def hold(**context: Any) -> dict[str, Any]:
+    """Pauses, resumes or cancels a campaign, as the person who triggered the run decides."""
+    from winback.outreach import campaign_state
+    from winback.outreach.decisions import Decision
+    from winback.outreach.taking_back import take_back_campaign
+    from winback.warehouse import connection as warehouse
+
+    asked = context["params"]
+    who = context["dag_run"].triggering_user_name or "somebody in Airflow"
+    campaign, word = asked["campaign"], asked["decision"]
+    with warehouse.connect("sender") as connection:
+        n = campaign_state.decide(connection, campaign, Decision(word, asked["reason"], who))
+    log.info("%s, by %s: %s; %s messages of it wait or were cancelled", campaign, who, word, n)
+    if word == "resume":
+        return {"n_messages": n}
+    taken_back = take_back_campaign(campaign)
+    for why, n_left in taken_back.left.items():
+        log.warning("%s messages could not be taken back: %s", n_left, why)
+    return {"n_messages": n, "taken_back": dict(taken_back.moved), "left": taken_back.left}
 
 
 @task(task_id="record")

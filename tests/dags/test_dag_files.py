@@ -20,6 +20,7 @@ WIRING = {
     "winback_model": ["stage", "model", "gate"],
     "winback_outreach": ["select", "outreach"],
     "winback_events": ["record"],
+    "winback_hold": ["hold"],
     "winback_kpi": ["kpi"],
     "winback_training": ["train"],
 }

@@ -63,6 +63,18 @@ def test_a_cleared_run_sends_nothing_more(live: LiveInstance) -> None:
     assert live.sandbox_counts()["requests"] == before
 
 
+def test_a_campaign_is_stopped_by_a_button_in_airflow(live: LiveInstance) -> None:
+    state = "select state from ops.campaign where campaign_id = 'welcome_back'"
+    for word, expected in (("pause", "paused"), ("resume", "running")):
+        said = {"campaign": "welcome_back", "decision": word, "reason": "a test"}
+        run_id = live.api.trigger("winback_hold", said)
+        assert live.api.wait("winback_hold", run_id, SECONDS)["state"] == "success"
+        assert live.ask(state) == [(expected,)]
+    assert live.ask(
+        "select decision, decided_by, reason from ops.outreach_decision order by decision_id"
+    ) == [("pause", "admin", "a test"), ("resume", "admin", "a test")]
+
+
 def test_a_backfill_computes_in_schemas_of_its_own_and_selects_nobody(live: LiveInstance) -> None:
     before = live.sandbox_counts()
     known = live.runs()

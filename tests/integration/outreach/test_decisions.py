@@ -6,6 +6,7 @@ import csv
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,6 +17,7 @@ from fastapi.testclient import TestClient
 
 from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, configure, event, n_planned, send
 from winback import __main__ as command
+from winback import operators
 from winback.errors import DispatchRefused
 from winback.kpi.snapshot import write_snapshots
 from winback.outreach import campaign_state, last_check, ledger
@@ -182,6 +184,28 @@ def test_a_decision_that_changes_nothing_or_says_nothing_is_refused(
 
 
 # Unknown messages
+
+
+def test_the_stop_button_of_airflow_keeps_who_pressed_it_and_why(flow: MailFlow) -> None:
+    def press(decision: str, **said: str) -> dict[str, Any]:
+        params = {"campaign": CAMPAIGN, "decision": decision, "reason": "wrong price"} | said
+        run = SimpleNamespace(triggering_user_name="ann")
+        done: dict[str, Any] = operators.hold.function(params=params, dag_run=run)
+        return done
+
+    n = n_planned(flow)
+    assert press("pause") == {"n_messages": n, "taken_back": {}, "left": {}}
+    assert send(flow) == {}
+    with pytest.raises(NotDecided, match="is paused already"):
+        press("pause")
+    with pytest.raises(NotDecided, match="there is no campaign 'other'"):
+        press("pause", campaign="other")
+    assert press("resume") == {"n_messages": n}
+    assert press("cancel")["n_messages"] == n
+    assert flow.states() == {"cancelled": n}
+    assert flow.warehouse.execute(
+        "select decision, reason, decided_by from ops.outreach_decision order by decision_id"
+    ) == [(word, "wrong price", "ann") for word in ("pause", "resume", "cancel")]
 
 
 def test_unknown_messages_are_listed_without_anything_personal(
