@@ -47,13 +47,8 @@ with claimed as (
             case when a.as_of + a.window_days <= %(as_of)s then 'window_over' end,
             case when first_one.message_id is not null then 'first_one_arrived' end
         ], null) as own_reasons,
-        -- what decided these: the day that names the lapse, the end of its window, the message
-        jsonb_strip_nulls(jsonb_build_object(
-            'occasion_date', a.occasion_date,
-            'window_ended', case when a.as_of + a.window_days <= %(as_of)s
-                then a.as_of + a.window_days end,
-            'earlier_message', first_one.message_id
-        )) as own_evidence,
+        a.as_of + a.window_days as window_ends_on,
+        first_one.message_id as first_one,
         -- by the key, that what lies together is looked up together
         row_number() over (order by o.customer_key) as asked_at
     from (
@@ -109,9 +104,13 @@ judged as materialized (
         case
             when cardinality(claimed.own_reasons) = 0 and sent_since.message_id is null
                 and rules.because is null and too_dear.parts is null then verdict.evidence
-            else verdict.evidence || claimed.own_evidence || jsonb_strip_nulls(
+            -- of these alone: most have nothing to be added
+            else verdict.evidence || jsonb_strip_nulls(
                 jsonb_build_object(
-                    'earlier_message', sent_since.message_id,
+                    'occasion_date', claimed.occasion_date,
+                    'window_ended', case when 'window_over' = any(claimed.own_reasons)
+                        then claimed.window_ends_on end,
+                    'earlier_message', coalesce(claimed.first_one, sent_since.message_id),
                     'not_wanted', rules.because, 'economics', too_dear.parts
                 )
             )
