@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -73,7 +74,7 @@ def accepted(number: int, **tracking: bool) -> Unanswered:
         message_id=f"m-{number}",
         sg_message_id=f"s-{number}",
         provider_id="p",
-        address="ada@example.com",
+        address=f"customer-{number}@example.com",
         headers={},
         custom_args={"message_id": f"m-{number}"},
         categories=[],
@@ -102,10 +103,25 @@ def test_fates_come_about_as_often_as_their_rates_say() -> None:
     assert n_leaving == pytest.approx(n * rates.unsubscribe_pct / 100, rel=0.25)
 
 
-def test_a_fate_repeats_exactly_and_follows_the_message_id() -> None:
+def test_a_fate_repeats_exactly_and_events_have_the_ids_of_their_message() -> None:
     first = fate(accepted(1), Rates(), 7)
     assert fate(accepted(1), Rates(), 7) == first
     assert first.events[0]["sg_event_id"] != fate(accepted(2), Rates(), 7).events[0]["sg_event_id"]
+
+
+def test_the_same_people_meet_the_same_fate_in_every_installation() -> None:
+    def story(recipient: Unanswered) -> tuple[list[str], bool]:
+        told = fate(recipient, Rates(bounce_pct=50, unsubscribe_pct=50), 0)
+        return [event["event"] for event in told.events], told.is_unsubscribing
+
+    here = [accepted(i) for i in range(200)]
+    elsewhere = [
+        replace(each, id=i + 900, message_id=f"x-{i}", sg_message_id=f"y-{i}", provider_id="q")
+        for i, each in enumerate(here)
+    ]
+    assert [story(each) for each in here] == [story(each) for each in elsewhere]
+    other_campaign = [replace(each, categories=["autumn"]) for each in here]
+    assert [story(each) for each in here] != [story(each) for each in other_campaign]
 
 
 @pytest.mark.parametrize(

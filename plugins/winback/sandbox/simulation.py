@@ -1,7 +1,8 @@
 """What becomes of each accepted message: pure functions from a recipient to its events.
 
-The fate follows from a hash of the sender's opaque id, so that a run can be repeated exactly.
-No event is ever a purchase. Posting the events belongs to `answering`.
+The fate follows from a hash of the address and the campaign, so that every installation that
+writes to the same people gets the same answers; ids are drawn anew in each. No event is ever a
+purchase. Posting the events belongs to `answering`.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ def fate(recipient: Unanswered, rates: Rates, now: int) -> Fate:
         rates: How common each fate is.
         now: Seconds since 1970, the time stamp of the events.
     """
-    key = recipient.message_id or recipient.sg_message_id
+    key = " ".join((recipient.address.lower(), *sorted(recipient.categories)))
     names = _names(_draw(key, "fate"), rates)
     is_delivered = names[-1] in ("delivered", "spamreport")
     if is_delivered and recipient.has_open_tracking and _draw(key, "open") < rates.open_pct:
