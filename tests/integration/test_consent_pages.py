@@ -151,6 +151,31 @@ def test_nobody_is_asked_twice_and_nobody_who_agreed(flow: MailFlow) -> None:
         ask("lapsed-00", "marketing", "phone call", "test")
 
 
+def test_who_agreed_to_marketing_may_be_asked_for_surveys(flow: MailFlow) -> None:
+    with pytest.raises(DispatchRefused, match="has agreed already"):
+        ask("lapsed-00", "marketing", "phone call", "test")
+    request = ask("lapsed-00", "survey", "phone call", "test")
+    assert request.state == "accepted"
+    post(opt_in_url(flow, request.request_id))
+    flow.warehouse.execute(
+        "update ops.opt_in_request set requested_at = now() - interval '91 days'"
+    )
+    with pytest.raises(DispatchRefused, match="has agreed already"):
+        ask("lapsed-00", "survey", "phone call", "test")
+
+
+def test_who_took_marketing_back_is_not_asked_for_surveys(flow: MailFlow) -> None:
+    key = customer_key("shop", "lapsed-01")
+    took_back = "update raw.consents set withdrawn_at = %s where customer_key = %s"
+    flow.warehouse.execute(took_back, ("2026-02-01", key))
+    try:
+        for purpose in ("marketing", "survey"):
+            with pytest.raises(DispatchRefused, match="consent_withdrawn"):
+                ask("lapsed-01", purpose, "phone call", "test")
+    finally:
+        flow.warehouse.execute(took_back, (None, key))
+
+
 def test_a_link_runs_out(flow: MailFlow) -> None:
     asked = ask(ASKED, "marketing", "till", "test")
     flow.warehouse.execute("update ops.opt_in_request set expires_at = now()")

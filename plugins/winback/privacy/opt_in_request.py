@@ -37,14 +37,21 @@ _WHY_WE_ASK = {
     "consent_for_another_address",
 }
 
+# A survey is advertising: who took the consent to marketing back is not asked for this one either.
 _PERSON = """
-select c.email_hash, p.email, c.locale, verdict.reasons, verdict.evidence ->> 'ground'
+select c.email_hash, p.email, c.locale, verdict.evidence ->> 'ground',
+    verdict.reasons || case when 'consent_withdrawn' = any(marketing.reasons)
+        then array['consent_withdrawn'] else '{}' end
 from raw.customers as c
 inner join pii.customers as p using (customer_key)
 cross join lateral ops.eligibility(
     array[c.customer_key], array['infinity'::timestamptz], '', 'email', %(today)s, now(),
-    %(months)s, 0
+    %(months)s, 0, %(purpose)s
 ) as verdict
+cross join lateral ops.eligibility(
+    array[c.customer_key], array['infinity'::timestamptz], '', 'email', %(today)s, now(),
+    %(months)s, 0
+) as marketing
 where c.customer_key = %(customer)s and c.deleted_at is null
 """
 
@@ -136,13 +143,13 @@ def _keep(
         raise DispatchRefused(
             "there is no such customer: write the id as your source has it, and load it first"
         )
-    address_hash, email, locale, reasons, ground = row
-    against = [reason for reason in reasons if reason not in _WHY_WE_ASK]
+    address_hash, email, locale, ground, reasons = row
+    against = sorted(set(reasons) - _WHY_WE_ASK)
     if against or not email:
         raise DispatchRefused(
             f"this customer may not be asked: {', '.join(against) or 'no_address'}"
         )
-    if purpose == "marketing" and ground == "consent":
+    if ground == "consent":
         raise DispatchRefused("this customer has agreed already: there is nothing to ask for")
     earlier = connection.execute(_EARLIER, values | {"address": address_hash}).fetchone()
     if earlier is not None:

@@ -4,7 +4,8 @@
 --
 -- known_until is 00:00 of as_of in business time: facts from then on are not known yet. What our own
 -- messages brought about (a bounce, an objection, a wish or a consent by a link) counts at once.
--- for_campaign '' asks for somebody's own contact person and not for a campaign.
+-- for_campaign '' asks for somebody's own contact person, or, with for_purpose, whether somebody may
+-- be asked for the consent to that purpose; a campaign has a purpose of its own.
 drop function if exists ops.eligibility;
 create function ops.eligibility(
     customer_keys text[],
@@ -14,7 +15,8 @@ create function ops.eligibility(
     as_of date,
     known_until timestamptz,
     consent_unused_months int,
-    contact_pause_days int
+    contact_pause_days int,
+    for_purpose text default 'marketing'
 )
 returns table (
     asked_at bigint,
@@ -39,7 +41,10 @@ cost 1000000
 as $$
 with campaign as (
     select
-        coalesce(max(c.definition ->> 'purpose'), 'marketing') as purpose,
+        case
+            when for_campaign = '' then for_purpose
+            else coalesce(max(c.definition ->> 'purpose'), 'marketing')
+        end as purpose,
         coalesce(bool_or((c.definition ->> 'is_remedy')::boolean), for_campaign = '') as is_remedy
     from ops.campaign as c
     where c.campaign_id = for_campaign
