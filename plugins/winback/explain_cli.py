@@ -189,7 +189,8 @@ def _campaigns(story: Story) -> None:
     _table(
         ("campaign", "judged (UTC)", "in step", "channel", "verdict"),
         (
-            (row["campaign_id"], f"{row['decided_at']:%Y-%m-%d %H:%M}", row["step"], row["channel"],
+            (row["campaign_id"] or "none", f"{row['decided_at']:%Y-%m-%d %H:%M}", row["step"],
+             row["channel"],
              "eligible" if row["is_eligible"] else ", ".join(row["reasons"]))
             for row in story.verdicts
         ),

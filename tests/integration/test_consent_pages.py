@@ -164,6 +164,26 @@ def test_who_agreed_to_marketing_may_be_asked_for_surveys(flow: MailFlow) -> Non
         ask("lapsed-00", "survey", "phone call", "test")
 
 
+def test_the_verdict_on_a_request_is_kept_also_of_who_is_refused(flow: MailFlow) -> None:
+    flow.warehouse.execute("truncate ops.verdict")
+    ask(OTHER, "marketing", "phone call", "test")
+    key = customer_key("shop", "lapsed-01")
+    died = "update raw.customers set is_deceased = %s where customer_key = %s"
+    flow.warehouse.execute(died, (True, key))
+    try:
+        with pytest.raises(DispatchRefused, match=r"may not be asked: deceased$"):
+            ask("lapsed-01", "survey", "phone call", "test")
+    finally:
+        flow.warehouse.execute(died, (None, key))
+    assert flow.warehouse.execute(
+        "select customer_key, campaign_id, step, is_eligible, reasons, evidence ->> 'purpose'"
+        " from ops.verdict order by verdict_id"
+    ) == [
+        (customer_key("shop", OTHER), "", "opt_in", True, [], "marketing"),
+        (key, "", "opt_in", False, ["deceased"], "survey"),
+    ]
+
+
 def test_who_took_marketing_back_is_not_asked_for_surveys(flow: MailFlow) -> None:
     key = customer_key("shop", "lapsed-01")
     took_back = "update raw.consents set withdrawn_at = %s where customer_key = %s"

@@ -162,6 +162,35 @@ def test_contact_data_only_of_those_who_may_be_contacted(built: Warehouse, lists
     built.execute("delete from ops.suppression")
 
 
+def test_the_verdicts_on_warnings_are_kept_once(built: Warehouse, lists: Path) -> None:
+    def kept() -> list[Any]:
+        return built.execute(
+            "select channel, is_eligible, reasons, evidence ->> 'consent' is not null, campaign_id"
+            " from ops.verdict where step = 'warning' and customer_key = %s"
+            " order by verdict_id, channel",
+            (customer_key("shop", "troubled"),),
+        )
+
+    built.execute("truncate ops.verdict")
+    write_warning_list(lists, AS_OF)
+    first = [
+        ("email", True, [], True, ""),
+        ("phone", False, ["consent_missing"], False, ""),
+    ]
+    assert sorted(kept()) == first
+    write_warning_list(lists, AS_OF)
+    assert sorted(kept()) == first
+    built.execute(
+        "insert into ops.suppression (address_hash, scope, reason)"
+        " values (%s, 'address', 'bounce')",
+        (address_hash("email", "troubled@example.com"),),
+    )
+    write_warning_list(lists, AS_OF)
+    write_warning_list(lists, AS_OF)
+    assert kept()[2:] == [("email", False, ["suppressed"], True, "")]
+    built.execute("delete from ops.suppression")
+
+
 def test_no_cell_becomes_a_formula_and_nobody_else_reads_the_files(
     built: Warehouse, lists: Path
 ) -> None:

@@ -1,8 +1,8 @@
 """The list of early warnings for account owners, as CSV and XLSX: who may leave, and what says so.
 
 It holds names and addresses, so only its owner can read it, and an address stands on it only where
-the customer may be written to or called. Who is warned of is `fct_warnings`; lists of campaigns are
-`lists.py`.
+the customer may be written to or called; the verdicts are kept. Who is warned of is `fct_warnings`;
+lists of campaigns are `lists.py`.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ with warned as (
 
 -- the same verdict as before a message; nothing that was bought speaks against a warning
 verdict as (
-    select channel.name as channel, said.customer_key,
+    select channel.name as channel, said.customer_key, said.evidence,
         -- the address that it looks for is that of the mail
-        array_to_string(case channel.name
+        case channel.name
             when 'phone' then array_remove(said.reasons, 'no_address') else said.reasons
-        end, ', ') as reasons
+        end as reasons
     from (values ('email'), ('phone')) as channel (name)
     cross join lateral ops.eligibility(
         (select array_agg(customer_key order by customer_key) from warned),
@@ -65,6 +65,29 @@ verdict as (
         '', channel.name, %(as_of)s, %(known_until)s, %(consent_unused_months)s,
         %(contact_pause_days)s
     ) as said
+),
+
+-- the list is written anew every few minutes
+kept as (
+    insert into ops.verdict
+        (snapshot_id, campaign_id, customer_key, channel, step, is_eligible, reasons, evidence)
+    select
+        snapshot.snapshot_id, '', verdict.customer_key, verdict.channel, 'warning',
+        cardinality(verdict.reasons) = 0, verdict.reasons, verdict.evidence
+    from verdict
+    cross join (
+        select max(snapshot_id) as snapshot_id from ops.snapshot
+        where as_of = %(as_of)s and purpose = 'live' and completed_at is not null
+    ) as snapshot
+    left join lateral (
+        select said.snapshot_id, said.reasons, said.evidence from ops.verdict as said
+        where said.customer_key = verdict.customer_key and said.step = 'warning'
+            and said.channel = verdict.channel
+        order by said.verdict_id desc
+        limit 1
+    ) as before on true
+    where (before.snapshot_id, before.reasons, before.evidence)
+        is distinct from (snapshot.snapshot_id, verdict.reasons, verdict.evidence)
 )
 
 select
@@ -74,9 +97,10 @@ select
     %(words)s::jsonb ->> warned.severity as severity,
     warned.signs, warned.since, warned.customer_key,
     person.first_name, person.last_name, person.company,
-    case when mail.reasons = '' then person.email end as email,
-    case when call.reasons = '' then person.phone end as phone,
-    mail.reasons as no_email_because, call.reasons as no_call_because,
+    case when mail.reasons = '{}' then person.email end as email,
+    case when call.reasons = '{}' then person.phone end as phone,
+    array_to_string(mail.reasons, ', ') as no_email_because,
+    array_to_string(call.reasons, ', ') as no_call_because,
     customers.value_tier, customers.turnover_cents, customers.last_purchase_date,
     -- a list of a demo must not pass for one of real people
     (select coalesce(bool_or(feed.is_made_up), false)::text from ops.feed_status as feed

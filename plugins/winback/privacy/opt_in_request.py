@@ -15,6 +15,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from winback.errors import DispatchRefused
 from winback.outreach.message import DEFAULT_LANGUAGE, Recipient, Sender
@@ -39,7 +40,7 @@ _WHY_WE_ASK = {
 
 # A survey is advertising: who took the consent to marketing back is not asked for this one either.
 _PERSON = """
-select c.email_hash, p.email, c.locale, verdict.evidence ->> 'ground',
+select c.email_hash, p.email, c.locale, verdict.evidence,
     verdict.reasons || case when 'consent_withdrawn' = any(marketing.reasons)
         then array['consent_withdrawn'] else '{}' end
 from raw.customers as c
@@ -53,6 +54,14 @@ cross join lateral ops.eligibility(
     %(months)s, 0
 ) as marketing
 where c.customer_key = %(customer)s and c.deleted_at is null
+"""
+
+_KEEP_VERDICT = """
+insert into ops.verdict
+    (snapshot_id, campaign_id, customer_key, channel, step, is_eligible, reasons, evidence)
+select snapshot_id, '', %(customer)s, 'email', 'opt_in', %(against)s = '{}'::text[], %(against)s,
+    %(evidence)s || jsonb_build_object('purpose', %(purpose)s::text)
+from ops.newest_snapshot
 """
 
 _EARLIER = """
@@ -143,13 +152,14 @@ def _keep(
         raise DispatchRefused(
             "there is no such customer: write the id as your source has it, and load it first"
         )
-    address_hash, email, locale, ground, reasons = row
-    against = sorted(set(reasons) - _WHY_WE_ASK)
-    if against or not email:
-        raise DispatchRefused(
-            f"this customer may not be asked: {', '.join(against) or 'no_address'}"
-        )
-    if ground == "consent":
+    address_hash, email, locale, evidence, reasons = row
+    against = sorted(set(reasons) - _WHY_WE_ASK) or ([] if email else ["no_address"])
+    connection.execute(_KEEP_VERDICT, values | {"against": against, "evidence": Jsonb(evidence)})
+    if against:
+        # the verdict stays, whatever becomes of the request
+        connection.commit()
+        raise DispatchRefused(f"this customer may not be asked: {', '.join(against)}")
+    if evidence.get("ground") == "consent":
         raise DispatchRefused("this customer has agreed already: there is nothing to ask for")
     earlier = connection.execute(_EARLIER, values | {"address": address_hash}).fetchone()
     if earlier is not None:
