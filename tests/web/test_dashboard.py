@@ -83,6 +83,28 @@ def test_the_tab_shows_summary_and_charts(live: LiveInstance, browser: WebDriver
     assert errors == []
 
 
+def test_the_stop_button_is_a_click_away_from_the_tab(
+    live: LiveInstance, browser: WebDriver
+) -> None:
+    log_in(browser, live)
+    browser.get(f"{live.state['urls']['airflow']}/plugin/winback")
+    wait = WebDriverWait(browser, 40)
+    frame = wait.until(expected_conditions.presence_of_element_located((By.TAG_NAME, "iframe")))
+    browser.switch_to.frame(frame)
+    link = wait.until(
+        expected_conditions.element_to_be_clickable((By.PARTIAL_LINK_TEXT, "pause, resume"))
+    )
+    link.click()
+    wait.until(expected_conditions.number_of_windows_to_be(2))
+    browser.switch_to.window(browser.window_handles[-1])
+    wait.until(expected_conditions.url_contains("/dags/winback_hold"))
+    wait.until(
+        expected_conditions.presence_of_element_located(
+            (By.XPATH, "//button[contains(., 'Trigger')]")
+        )
+    )
+
+
 def test_nothing_is_fetched_from_elsewhere(live: LiveInstance, browser: WebDriver) -> None:
     log_in(browser, live)
     browser.get_log("performance")
