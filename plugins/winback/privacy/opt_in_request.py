@@ -156,7 +156,7 @@ def _keep(
     against = sorted(set(reasons) - _WHY_WE_ASK) or ([] if email else ["no_address"])
     connection.execute(_KEEP_VERDICT, values | {"against": against, "evidence": Jsonb(evidence)})
     if against:
-        # the verdict stays, whatever becomes of the request
+        # the refusal would take the verdict with it
         connection.commit()
         raise DispatchRefused(f"this customer may not be asked: {', '.join(against)}")
     if evidence.get("ground") == "consent":

@@ -12,6 +12,7 @@ alter table ops.verdict add constraint verdict_step_check
 alter table ops.verdict validate constraint verdict_step_check;
 alter table ops.verdict add constraint verdict_campaign_check
     check ((campaign_id = '') = (step in ('warning', 'opt_in'))) not valid;
+alter table ops.verdict validate constraint verdict_campaign_check;
 comment on column ops.verdict.step is
     'When it was decided: while selecting, right before the request, or while the message waited '
     'at the provider (then only who must not get it has a row); or, without a campaign, for the '
