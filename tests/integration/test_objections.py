@@ -6,7 +6,7 @@ import stat
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +28,7 @@ from tests.mail_flow import (
     send_unanswered,
 )
 from winback import operators
+from winback.errors import ServerError
 from winback.outreach import last_check
 from winback.outreach import ledger as send_ledger
 from winback.outreach.last_check import Checked
@@ -35,8 +36,9 @@ from winback.outreach.lists import write_list
 from winback.outreach.sendgrid_transport import SendGridTransport
 from winback.privacy.keyed_hash import address_hash
 from winback.record import suppression
-from winback.record.events import record
+from winback.record.events import apply, record
 from winback.record.unsubscribe import token, unsubscribe
+from winback.record.vocabulary import read_batch
 from winback.settings import settings
 from winback.warehouse import connection as warehouse
 
@@ -138,6 +140,54 @@ def test_an_objection_that_comes_while_a_run_sends_counts_for_its_next_request(
         "select state, reason from ops.outreach where message_id = any(%s) and message_id <> %s",
         (list(both), first),
     ) == [("cancelled", "suppressed")]
+
+
+@pytest.mark.parametrize("is_read_by_the_other", [True, False], ids=["read", "left unread"])
+def test_an_objection_that_another_worker_is_reading_is_waited_for(
+    flow: MailFlow, is_read_by_the_other: bool
+) -> None:
+    n = n_planned(flow)
+    message_id, planned = second_message(flow, "state = 'planned'", 2)
+    assert flow.post([event("spamreport", message_id)]) == 204
+    with ThreadPoolExecutor(1) as pool:
+        with warehouse.connect("sender") as other:
+            [(inbox_id, body)] = other.execute(
+                "select inbox_id, body from pii.webhook_inbox for update"
+            ).fetchall()
+            before = flow.sandbox.counts()["requests"]
+            sending = pool.submit(send, flow)
+            wait_for_a_lock(flow)
+            if is_read_by_the_other:
+                told, _ = read_batch(bytes(body), datetime.now(UTC))
+                apply(other, told)
+                other.execute(
+                    "update pii.webhook_inbox set processed_at = now(), body = null"
+                    " where inbox_id = %s",
+                    (inbox_id,),
+                )
+            assert flow.sandbox.counts()["requests"] == before
+            if not is_read_by_the_other:
+                other.rollback()
+        assert sending.result(timeout=60)["accepted"] == n - 1
+    states = dict(
+        flow.warehouse.execute("select message_id, state || ' ' || reason from ops.outreach")
+    )
+    assert states[message_id] == states[planned] == "cancelled suppressed"
+
+
+def test_nothing_is_sent_while_a_worker_stands_still_over_the_inbox(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("winback.record.events.LONGEST_WAIT", "100ms")
+    n, before = n_planned(flow), flow.sandbox.counts()["requests"]
+    assert flow.post([event("spamreport", flow.message()[0])]) == 204
+    with warehouse.connect("sender") as other:
+        other.execute("select 1 from pii.webhook_inbox for update")
+        with pytest.raises(ServerError, match="look for a worker that stands still"):
+            send(flow)
+        assert flow.sandbox.counts()["requests"] == before
+        assert flow.states() == {"planned": n}
+    assert send(flow)["accepted"] == n - 1
 
 
 def test_each_word_of_the_provider_suppresses_whom_it_should(flow: MailFlow) -> None:

@@ -161,7 +161,6 @@ class _Run:
         name, worker = self.campaign.name, f"{socket.gethostname()}:{os.getpid()}"
         while not self.end.is_set():
             with self.kept.transaction() as connection:
-                delivery_trouble.stop_if_needed(connection, self.config, name)
                 if not campaign_state.is_running(connection, name):
                     log.warning("campaign %s is not running: nothing is sent", name)
                     return
@@ -209,6 +208,8 @@ class _Run:
         name, config = self.campaign.name, self.config
         # whoever objected meanwhile, and what bounced
         work_through_inbox(self.kept.transaction)
+        with self.kept.transaction() as connection:
+            delivery_trouble.stop_if_needed(connection, config, name)
         slot = next_slot(self.kept, self.transport, config, self.halved)
         with self.kept.transaction() as connection:
             require_allowed(connection, self.snapshot_id, self.as_of, config)

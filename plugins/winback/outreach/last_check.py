@@ -103,13 +103,17 @@ judged as materialized (
         ], null) as reasons,
         case
             when cardinality(claimed.own_reasons) = 0 and sent_since.message_id is null
-                and rules.because is null and too_dear.parts is null then verdict.evidence
+                and rules.because is null and too_dear.parts is null
+                and verdict.address_hash is not distinct from claimed.address_hash
+                then verdict.evidence
             -- of these alone: most have nothing to be added
             else verdict.evidence || jsonb_strip_nulls(
                 jsonb_build_object(
                     'occasion_date', claimed.occasion_date,
                     'window_ended', case when 'window_over' = any(claimed.own_reasons)
                         then claimed.window_ends_on end,
+                    'address_of', case when verdict.address_hash is distinct from
+                        claimed.address_hash then claimed.customer_key end,
                     'earlier_message', coalesce(claimed.first_one, sent_since.message_id),
                     'not_wanted', rules.because, 'economics', too_dear.parts
                 )

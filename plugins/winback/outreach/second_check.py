@@ -49,7 +49,9 @@ judged as (
         waiting.batch_id,
         waiting.message_id,
         waiting.occasion_date,
+        waiting.customer_key,
         verdict.evidence,
+        rules.because,
         -- the message that waits is itself the one that was sent so recently
         array_remove(verdict.reasons, 'contacted_too_recently') || array_remove(array[
             case when waiting.is_lapse_over then 'lapse_over' end,
@@ -62,12 +64,7 @@ judged as (
                 verdict.evidence ->> 'since' is null
                 or verdict.evidence ->> 'ground' not in ('consent', 'existing_customer')
             ) then 'consent_missing' end,
-            case when exists (
-                select 1 from marts.fct_customer_rules as rules
-                inner join fit on rules.as_of = fit.as_of
-                where rules.customer_key = coalesce(known_as.person_key, waiting.customer_key)
-                    and rules.kind = 'do_not_want'
-            ) then 'not_wanted' end
+            case when rules.because is not null then 'not_wanted' end
         ], null) as reasons
     from waiting
     left join ops.person as known_as on known_as.customer_key = waiting.customer_key
@@ -76,12 +73,23 @@ judged as (
         (select array_agg(silent_until order by asked_at) from waiting),
         %(campaign)s, 'email', %(as_of)s, statement_timestamp(), %(months)s, %(pause)s
     ) as verdict using (asked_at)
+    left join lateral (
+        select string_agg(rules.because, '; ' order by rules.rule) as because
+        from marts.fct_customer_rules as rules
+        inner join fit on rules.as_of = fit.as_of
+        where rules.customer_key = coalesce(known_as.person_key, waiting.customer_key)
+            and rules.kind = 'do_not_want'
+    ) as rules on true
 )
 
 select batch_id, message_id, array_to_string(reasons, ', '),
-    evidence || jsonb_strip_nulls(jsonb_build_object('occasion_date', case
-        when reasons && array['lapse_over', 'cancellation_over'] then occasion_date
-    end))
+    evidence || jsonb_strip_nulls(jsonb_build_object(
+        'occasion_date', case
+            when reasons && array['lapse_over', 'cancellation_over'] then occasion_date
+        end,
+        'address_of', case when 'address_changed' = any(reasons) then customer_key end,
+        'not_wanted', because
+    ))
 from judged
 where cardinality(reasons) > 0
 """

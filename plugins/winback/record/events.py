@@ -21,6 +21,7 @@ from uuid import UUID
 
 import psycopg
 
+from winback.errors import ServerError
 from winback.outreach import delivery_trouble
 from winback.outreach.ended_workers import settle_dead_dispatches
 from winback.outreach.ledger import cancel_rest_of_cancelled_campaigns
@@ -36,6 +37,13 @@ log = logging.getLogger(__name__)
 
 Transaction = Callable[[], AbstractContextManager[psycopg.Connection]]
 _NEW_CONNECTION: Transaction = partial(warehouse.connect, "sender")
+
+_NEXT_BATCH = """
+select inbox_id, body, received_at from pii.webhook_inbox
+where processed_at is null order by inbox_id limit 1 for update skip locked
+"""
+_UNREAD = "select 1 from pii.webhook_inbox where processed_at is null"
+LONGEST_WAIT = "60s"
 
 # Which kinds lead to a state, and which states they end; what was opened was delivered before, and
 # what a person gave up may have arrived after all.
@@ -83,26 +91,43 @@ def record() -> Counter[str]:
 def work_through_inbox(transaction: Transaction = _NEW_CONNECTION) -> Counter[str]:
     """Turns what the mail provider told into events, a transaction for each batch.
 
+    What another worker is reading just then is waited for: it may be an objection.
+
     Args:
         transaction: Opens one as the sender; a worker has a connection already.
 
     Returns:
         How many events of each kind were new.
+
+    Raises:
+        ServerError: Another worker does not come to an end with a batch.
     """
     done: Counter[str] = Counter()
     while True:
         with transaction() as connection:
-            row = connection.execute(
-                "select inbox_id, body, received_at from pii.webhook_inbox"
-                " where processed_at is null order by inbox_id limit 1 for update skip locked"
-            ).fetchone()
+            row = connection.execute(_NEXT_BATCH).fetchone()
             if row is None:
+                if _is_left_unread_by_others(connection):
+                    continue
                 return done
             new = _process(connection, *row)
         if new["bounced"] or new["spam_report"]:
             with transaction() as connection:
                 delivery_trouble.stop_if_needed(connection, settings())
         done += new
+
+
+def _is_left_unread_by_others(connection: psycopg.Connection) -> bool:
+    if connection.execute(f"{_UNREAD} limit 1").fetchone() is None:
+        return False
+    connection.execute("select set_config('lock_timeout', %s, true)", (LONGEST_WAIT,))
+    try:
+        return connection.execute(f"{_UNREAD} for key share").fetchone() is not None
+    except psycopg.errors.LockNotAvailable as error:
+        raise ServerError(
+            "another worker has held what the mail provider told for a minute, and it may be an"
+            " objection: nothing is sent until it is read; look for a worker that stands still"
+        ) from error
 
 
 def _process(

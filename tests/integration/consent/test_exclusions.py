@@ -18,7 +18,8 @@ from tests.consent_shop import AS_OF, Shop, ago
 def test_who_is_never_written_to(shop: Shop, flag: str, reason: str) -> None:
     shop.customer(**{flag: True})
     shop.consent()
-    assert shop.verdict().reasons == [reason]
+    verdict = shop.verdict()
+    assert (verdict.reasons, verdict.evidence[reason]) == ([reason], "ada")
     shop.warehouse.execute(f"update raw.customers set {flag} = false")
     assert shop.verdict().reasons == []
 
@@ -32,7 +33,8 @@ def test_what_is_known_of_one_number_counts_for_the_person(shop: Shop) -> None:
         "ops.customer_merge", customer_key="twin", winner_key="ada", evidence="email",
         email_hash="x", merged_as_of=AS_OF,
     )  # fmt: skip
-    assert shop.verdict().reasons == ["minor"]
+    verdict = shop.verdict()
+    assert (verdict.reasons, verdict.evidence["minor"]) == (["minor"], "twin")
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,11 @@ def test_whoever_bought_objected_or_withdrew_since_is_cancelled_with_the_reason(
         "select count(*) from ops.verdict where step = 'outreach' and not is_eligible"
     )
     assert kept == [(6,)]
+    # whose row holds the address that they have now
+    assert flow.warehouse.execute(
+        "select evidence ->> 'address_of' from ops.verdict"
+        " where step = 'outreach' and reasons = array['address_changed']"
+    ) == [(moved[0],)]
 
 
 def test_outside_a_replay_a_withdrawal_of_this_morning_counts(

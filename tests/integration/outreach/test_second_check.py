@@ -99,7 +99,7 @@ def test_who_changed_their_address_or_lapse_while_it_waits_does_not_get_it(
 ) -> None:
     configure(night, monkeypatch, send_batch_size=1000)
     send(night)
-    moved, _, _ = night.message()
+    moved, moved_key, _ = night.message()
     over, _, _ = night.message(f"message_id > '{moved}'")
     night.warehouse.execute(
         "update ops.outreach set address_hash = 'old' where message_id = %s", (moved,)
@@ -119,6 +119,10 @@ def test_who_changed_their_address_or_lapse_while_it_waits_does_not_get_it(
         "select evidence ->> 'occasion_date' from ops.verdict"
         " where step = 'waiting' and reasons = array['cancellation_over']"
     ) == [((AS_OF - timedelta(days=90)).isoformat(),)]
+    assert night.warehouse.execute(
+        "select evidence ->> 'address_of' from ops.verdict"
+        " where step = 'waiting' and reasons = array['address_changed']"
+    ) == [(moved_key,)]
 
 
 @pytest.mark.parametrize("is_fit", [True, False], ids=["gate passed", "gate failed"])
@@ -146,6 +150,9 @@ def test_who_is_not_wanted_by_now_does_not_get_it(
             "select message_id, reason from ops.outreach where state = 'cancelled'"
         )
         assert cancelled == ([(unwanted, "not_wanted")] if is_fit else [])
+        assert night.warehouse.execute(
+            "select evidence ->> 'not_wanted' from ops.verdict where step = 'waiting'"
+        ) == ([("sends all of it back",)] if is_fit else [])
     finally:
         night.warehouse.execute("delete from marts.fct_customer_rules")
         night.warehouse.execute(

@@ -81,9 +81,10 @@ asked as (
             max(each.locale) filter (where own.is_it) as locale,
             -- who is not known to be a business has the rights of a consumer
             coalesce(max(each.kind) filter (where own.is_it), 'consumer') as kind,
-            bool_or(each.is_minor) as is_minor,
-            bool_or(each.is_deceased) as is_deceased,
-            bool_or(each.is_insolvent) as is_insolvent,
+            -- which of the person's numbers says so
+            min(each.customer_key) filter (where each.is_minor) as minor_key,
+            min(each.customer_key) filter (where each.is_deceased) as deceased_key,
+            min(each.customer_key) filter (where each.is_insolvent) as insolvent_key,
             max(each.objected_at) filter (where each.objected_at < known_until) as objected_at
         from raw.customers as each
         cross join lateral (
@@ -106,9 +107,9 @@ facts as materialized (
         customer.customer_key,
         customer.address_hash,
         customer.locale,
-        customer.is_minor,
-        customer.is_deceased,
-        customer.is_insolvent,
+        customer.minor_key,
+        customer.deceased_key,
+        customer.insolvent_key,
         customer.objected_at,
         customer.grounds,
         customer.address_from_sale_at,
@@ -339,9 +340,9 @@ judged as (
                 then 'contacted_too_recently' end,
             case when is_by_contact_person and for_campaign <> '' and for_channel <> 'phone'
                 then 'contact_person_only' end,
-            case when is_minor then 'minor' end,
-            case when is_deceased then 'deceased' end,
-            case when is_insolvent then 'insolvent' end,
+            case when minor_key is not null then 'minor' end,
+            case when deceased_key is not null then 'deceased' end,
+            case when insolvent_key is not null then 'insolvent' end,
             case when dunned_payment_id is not null then 'in_dunning' end,
             case when disputed_payment_id is not null then 'in_dispute' end,
             case when open_complaint_id is not null then 'open_complaint' end,
@@ -373,6 +374,9 @@ select
             'last_sent', case
                 when 'contacted_too_recently' = any(judged.reasons) then last_sent_on
             end,
+            'minor', minor_key,
+            'deceased', deceased_key,
+            'insolvent', insolvent_key,
             'payment', coalesce(dunned_payment_id, disputed_payment_id),
             'disputed_payment', case
                 when disputed_payment_id <> dunned_payment_id then disputed_payment_id
