@@ -55,10 +55,19 @@ class LiveInstance:
 
     def ask(self, statement: str) -> list[tuple[Any, ...]]:
         """The rows of a query, as the warehouse's owner."""
-        password, port = self.secrets["owner_password"], self.state["ports"]["postgres"]
-        url = f"postgresql://winback_owner:{password}@127.0.0.1:{port}/winback"
-        with psycopg.connect(url) as connection:
+        with self._as_owner() as connection:
             return connection.execute(statement.encode()).fetchall()
+
+    def forget_messages(self) -> None:
+        """Empties the ledger, so that the next selection plans for the same people again."""
+        with self._as_owner() as connection:
+            connection.execute("truncate ops.outreach cascade")
+
+    def fault(self, mode: str, **details: object) -> None:
+        """Switches a fault of the sandbox on."""
+        fault = {"mode": mode, **details}
+        url = f"{self.state['urls']['sandbox']}/sandbox/faults"
+        httpx.post(url, json=fault, trust_env=False).raise_for_status()
 
     def sandbox_counts(self) -> dict[str, int]:
         """What the mail sandbox counted so far."""
@@ -85,6 +94,10 @@ class LiveInstance:
             assert self.api.wait(dag, ids[dag], SECONDS)["state"] == "success", dag
         return ids
 
+    def _as_owner(self) -> psycopg.Connection:
+        password, port = self.secrets["owner_password"], self.state["ports"]["postgres"]
+        return psycopg.connect(f"postgresql://winback_owner:{password}@127.0.0.1:{port}/winback")
+
 
 def start(home: Path) -> LiveInstance:
     """Starts it and waits for the run of today, which a new Airflow makes up for by itself."""
@@ -104,8 +117,16 @@ def start(home: Path) -> LiveInstance:
         "SCHEDULE_EVENTS": "none",
         "SCHEDULE_KPI": "none",
         "SCHEDULE_TRAINING": "none",
+        # several requests even for a few people, and a claim that ends while a test waits
+        "SEND_BATCH_SIZE": 4,
+        "SEND_LEASE_SECONDS": 40,
     }
     environment = os.environ | {f"WINBACK_{name}": str(value) for name, value in settings.items()}
+    # an installation may have retries; here Airflow repeats what is killed, and at once
+    environment |= {
+        "AIRFLOW__CORE__DEFAULT_TASK_RETRIES": "1",
+        "AIRFLOW__CORE__DEFAULT_TASK_RETRY_DELAY": "1",
+    }
     live = LiveInstance(home, shop, environment)
     started = live.winback("up")
     assert started.returncode == 0, started.stderr

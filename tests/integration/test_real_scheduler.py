@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from datetime import UTC, datetime, time, timedelta
+from time import monotonic, sleep
 
 import pytest
 
@@ -61,6 +64,52 @@ def test_a_cleared_run_sends_nothing_more(live: LiveInstance) -> None:
     # it really ran again: every candidate got another verdict
     assert live.ask("select count(*) from ops.verdict")[0][0] > verdicts
     assert live.sandbox_counts()["requests"] == before
+
+
+def test_a_task_that_is_killed_is_retried_by_airflow_and_sends_the_rest(live: LiveInstance) -> None:
+    live.forget_messages()
+    before = live.sandbox_counts()
+    run = live.api.latest_run(CHAIN[2])
+    assert run is not None
+    run_id = run["dag_run_id"]
+    n_tries = tries_of_outreach(live, run_id)
+    # both connections of the worker wait for an answer that does not come
+    live.fault("hang_after_accept", requests=2, seconds=30)
+    live.api.clear(CHAIN[2], run_id)
+    deadline = monotonic() + SECONDS
+    while live.sandbox_counts()["requests"] < before["requests"] + 2:
+        assert monotonic() < deadline, "the task sends nothing"
+        sleep(0.1)
+    [(worker, n_under_way)] = live.ask(
+        "select claimed_by, count(*) from ops.outreach where state = 'dispatching' group by 1"
+    )
+    os.kill(int(worker.rpartition(":")[2]), signal.SIGKILL)
+    assert live.api.wait(CHAIN[2], run_id, SECONDS)["state"] == "success"
+    # the clear began one, and Airflow another after the kill
+    assert tries_of_outreach(live, run_id) == n_tries + 2
+    [(n_by_others,)] = live.ask(
+        f"select count(*) from ops.outreach where claimed_by <> '{worker}' and state = 'accepted'"
+    )
+    assert n_by_others > 0
+    live.wait_for_events()
+    assert live.winback("run", "winback_events").returncode == 0
+    [(n, n_told)] = live.ask(
+        "select count(*), count(*) filter (where state in ('delivered', 'bounced', 'dropped'))"
+        " from ops.outreach"
+    )
+    after = live.sandbox_counts()
+    assert n_under_way + n_by_others <= n_told
+    assert after["accepted"] - before["accepted"] == n_told
+    assert after["max_per_key"] == 1
+    assert live.ask(
+        "select count(*) from ops.outreach where state in ('planned', 'claimed')"
+    ) == [(n - n_told,)]
+
+
+def tries_of_outreach(live: LiveInstance, run_id: str) -> int:
+    instances = live.api.task_instances(CHAIN[2], run_id)
+    [tries] = [each["try_number"] for each in instances if each["task_id"] == "outreach"]
+    return int(tries)
 
 
 def test_a_campaign_is_stopped_by_a_button_in_airflow(live: LiveInstance) -> None:
