@@ -101,9 +101,9 @@ def test_a_task_that_is_killed_is_retried_by_airflow_and_sends_the_rest(live: Li
     assert n_under_way + n_by_others <= n_told
     assert after["accepted"] - before["accepted"] == n_told
     assert after["max_per_key"] == 1
-    assert live.ask(
-        "select count(*) from ops.outreach where state in ('planned', 'claimed')"
-    ) == [(n - n_told,)]
+    assert live.ask("select count(*) from ops.outreach where state in ('planned', 'claimed')") == [
+        (n - n_told,)
+    ]
 
 
 def tries_of_outreach(live: LiveInstance, run_id: str) -> int:
