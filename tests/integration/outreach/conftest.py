@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.conftest import SandboxFactory, WarehouseFactory
+from tests.decisions import Call
 from tests.mail_flow import MailFlow, configure, mail_flow
 from tests.night import quiet_now, set_clock
+from winback import __main__ as command
 
 
 @pytest.fixture(scope="module")
@@ -38,3 +41,19 @@ def night(flow: MailFlow, monkeypatch: pytest.MonkeyPatch) -> Iterator[MailFlow]
     set_clock(flow, 100 * 3600)
     flow.sandbox.wait_for_events()
     set_clock(flow, 0)
+
+
+@pytest.fixture
+def call(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Call:
+    """Runs `./winback outreach …`; gives exit code, output and error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["winback", "outreach", *map(str, arguments)])
+        capsys.readouterr()
+        code = command.main()
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
