@@ -127,7 +127,7 @@ class Settings:
     stop_after_messages: int = _setting(200, "so many accepted ones before that is looked at")
     dormant_after_days: int = _setting(365, "an address nothing of ours reached for so long")
     ramp_up_first_portion: int = _setting(
-        500, "dormant addresses a campaign writes to on the first day; then twice as many each day"
+        500, "dormant addresses written to on the first day; then twice as many each day"
     )
     public_url: str = _setting("http://127.0.0.1:8080", "where unsubscribe links point")
     sendgrid_unsubscribe_group: int = _setting(0, "the provider's unsubscribe group; 0: none")

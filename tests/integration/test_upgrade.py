@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
@@ -20,10 +21,12 @@ from winback.warehouse.connection import connect
 
 # the last version in which a request was all there was between `dispatching` and its events
 BEFORE = "0011"
+# the last one in which each campaign had portions of its own
+PORTIONS_OF_CAMPAIGNS = "0024"
 
 
-@pytest.fixture
-def old(warehouse_factory: WarehouseFactory) -> Iterator[Warehouse]:
+@contextmanager
+def warehouse_at(version: str, warehouse_factory: WarehouseFactory) -> Iterator[Warehouse]:
     """A warehouse of that version, its owner being no superuser."""
     with warehouse_factory("upgrade") as warehouse, pytest.MonkeyPatch.context() as environment:
         database = f"old_{uuid4().hex[:12]}"
@@ -33,7 +36,7 @@ def old(warehouse_factory: WarehouseFactory) -> Iterator[Warehouse]:
         environment.setenv("AIRFLOW_CONN_WINBACK_WAREHOUSE", warehouse.url)
         real = setup.command.upgrade
         with pytest.MonkeyPatch.context() as older:
-            older.setattr(setup.command, "upgrade", lambda config, _: real(config, BEFORE))
+            older.setattr(setup.command, "upgrade", lambda config, _: real(config, version))
             with psycopg.connect(warehouse.url, autocommit=True) as connection:
                 setup._create_schemas_and_roles(connection)
             setup._migrate(warehouse.url)
@@ -42,6 +45,12 @@ def old(warehouse_factory: WarehouseFactory) -> Iterator[Warehouse]:
         finally:
             superuser.execute(f"drop database {database} with (force)".encode())
             superuser.close()
+
+
+@pytest.fixture
+def old(warehouse_factory: WarehouseFactory) -> Iterator[Warehouse]:
+    with warehouse_at(BEFORE, warehouse_factory) as warehouse:
+        yield warehouse
 
 
 def fill(old: Warehouse) -> None:
@@ -144,6 +153,34 @@ def test_what_was_planned_before_there_were_portions_waits_for_one(
     ) == [(0,)]
     with connect("sender") as connection:
         assert len(ledger.claim(connection, "c", "new", settings())) == 2
+
+
+def test_portions_of_campaigns_become_one_portion_a_day(
+    warehouse_factory: WarehouseFactory,
+) -> None:
+    with warehouse_at(PORTIONS_OF_CAMPAIGNS, warehouse_factory) as old:
+        old.execute("insert into ops.campaign (campaign_id, definition) values ('c', '{}')")
+        old.execute(
+            "insert into ops.snapshot (as_of, purpose, dataset) values (now(), 'live', 'x')"
+        )
+        old.execute(
+            "insert into ops.outreach (campaign_id, lapse_id, step, channel, customer_key,"
+            " address_hash, snapshot_id, as_of, template, is_dormant, portion_day, state)"
+            " values ('c', 'l', 1, 'email', 'k', 'a', 1, now(), 't', true, '2026-03-02', 'planned')"
+        )
+        old.execute(
+            "insert into ops.ramp_up_day (campaign_id, day, portion, n_taken, was_stopped) values"
+            " ('c', '2026-03-01', 500, 500, true), ('d', '2026-03-01', 500, 20, false),"
+            " ('c', '2026-03-02', 500, 400, false), ('d', '2026-03-02', 1000, 100, false)"
+        )
+        setup.prepare(old.url)
+        portions = "select day::text, portion, n_taken, was_stopped from ops.ramp_up_day order by 1"
+        assert old.execute(portions) == [
+            ("2026-03-01", 520, 520, True),
+            ("2026-03-02", 1000, 500, False),
+        ]
+        old.execute("update ops.outreach set portion_day = null")
+        assert old.execute(portions)[1] == ("2026-03-02", 1000, 499, False)
 
 
 def test_a_rhythm_of_before_says_the_same_at_every_level_of_a_stock(old: Warehouse) -> None:

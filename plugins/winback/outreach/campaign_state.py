@@ -73,13 +73,16 @@ def anything_waits(connection: psycopg.Connection) -> bool:
 
 
 def stop(connection: psycopg.Connection, campaign: str, reason: str) -> None:
-    """Stops a campaign until a person resumes it; a cancelled one stays cancelled."""
+    """Stops a campaign until a person resumes it; a cancelled one stays cancelled.
+
+    It locks the campaign, and the newest portion of the ramp-up after it.
+    """
     connection.execute(
         "update ops.campaign set state = 'stopped', state_reason = %s, updated_at = now()"
         " where campaign_id = %s and state <> 'cancelled'",
         (reason, campaign),
     )
-    ramp_up.note_stop(connection, campaign)
+    ramp_up.note_stop(connection)
 
 
 def stop_if_running(connection: psycopg.Connection, campaign: str, reason: str) -> bool:

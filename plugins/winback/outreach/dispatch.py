@@ -265,8 +265,10 @@ class _Run:
                 ledger.unknown(connection, claims, outcome.detail)
             else:
                 ledger.back_to_planned(connection, claims, outcome.detail)
-                if outcome.kind == "refused":
-                    campaign_state.stop(connection, self.campaign.name, outcome.detail)
+        if outcome.kind == "refused":
+            # not in the same transaction: who decides about a campaign locks it before its messages
+            with self.kept.transaction() as connection:
+                campaign_state.stop(connection, self.campaign.name, outcome.detail)
 
     def _stop_if_needed(self, outcome: Outcome) -> None:
         name = self.campaign.name

@@ -235,7 +235,7 @@ def _claim(
     if portion:
         values |= {"is_dormant": True, "day": portion.day, "passed": passed.dormant}
         dormant = connection.execute(CLAIM, values | {"n": min(n_more, portion.n_left)}).fetchall()
-        ramp_up.take(connection, campaign, portion.day, len(dormant))
+        ramp_up.take(connection, portion.day, len(dormant))
         passed.dormant = max([passed.dormant, *(order for *_, order in dormant)])
         rows += dormant
     return [Claim(*row) for *row, _ in rows]

@@ -1,8 +1,9 @@
 """Addresses that heard nothing from us for long are written to in portions that grow day by day.
 
 Mailbox providers distrust a sender who suddenly writes to thousands of old addresses, and many of
-those are dead. Which messages wait is decided when they are planned, how many of them may go when
-they are claimed (`ledger.py`), by the database's clock and the business day.
+those are dead. A sender has one name, however many campaigns there are: a portion is for all of
+them. Which messages wait is decided when they are planned, how many of them may go when they are
+claimed (`ledger.py`), by the database's clock and the business day.
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from winback.settings import Settings
 
 # beyond it, doubling says nothing any more
 LARGEST_PORTION = 1_000_000_000
+
+# for about so long mailbox providers remember how much a sender writes
+REMEMBERED_DAYS = 30
 
 # A table of its own, with statistics: by those of the ledger, nothing was accepted yet.
 _REACHED = """
@@ -34,53 +38,60 @@ TODAY = "(clock_timestamp() at time zone %(zone)s)::date"
 
 _NEWEST = f"""
 select day, portion, n_taken, was_stopped, begun_at, day = {TODAY} as is_today
-from ops.ramp_up_day where campaign_id = %(campaign)s order by day desc limit 1
+from ops.ramp_up_day where day > {TODAY} - {REMEMBERED_DAYS} order by day desc limit 1
 """  # noqa: S608 - constants
 
 # what is claimed still when the day is over does not leave by its portion, whoever holds it
 _NOT_LEFT = """
 select count(*) from ops.outreach
-where campaign_id = %(campaign)s and is_dormant and is_pending
-    and state = 'claimed' and portion_day = %(day)s
+where is_dormant and is_pending and state = 'claimed' and portion_day = %(day)s
 """
 
 _WROTE = """
 select exists (
-    select 1 from ops.outreach
-    where campaign_id = %(campaign)s and is_dormant and accepted_at >= %(begun_at)s
+    select 1 from ops.outreach where is_dormant and accepted_at >= %(begun_at)s
 )
 """
 
 _BEGIN = f"""
-insert into ops.ramp_up_day (campaign_id, day, portion) values (%(campaign)s, {TODAY}, %(portion)s)
+insert into ops.ramp_up_day (day, portion) values ({TODAY}, %(portion)s)
 returning day, portion, n_taken, was_stopped, begun_at, true as is_today
 """  # noqa: S608 - constants
 
-_TAKE = """
-update ops.ramp_up_day set n_taken = n_taken + %(n)s
-where campaign_id = %(campaign)s and day = %(day)s
-"""
+_TAKE = "update ops.ramp_up_day set n_taken = n_taken + %(n)s where day = %(day)s"
 
 _NOTE_STOP = """
-update ops.ramp_up_day set was_stopped = true where campaign_id = %(campaign)s
-    and day = (select max(day) from ops.ramp_up_day where campaign_id = %(campaign)s)
+update ops.ramp_up_day set was_stopped = true where day = (select max(day) from ops.ramp_up_day)
 """
 
+# a run sends the campaigns one after the other, by name: the first to come take of the portion
 _READ = f"""
-select held.campaign_id, held.n_held_back, portion.n as portion,
-    greatest(0, held.n_held_back - portion.n + coalesce(today.n_taken, 0)) as n_for_later
-from (
+with newest as ({_NEWEST}),
+today as (
+    select coalesce(max(portion), %(first_portion)s) as portion,
+        coalesce(max(n_taken) filter (where is_today), 0) as n_taken
+    from newest
+),
+held as (
     select campaign_id, count(*) as n_held_back from ops.outreach
     where is_dormant and is_pending and state = 'planned' group by campaign_id
-) as held
-left join ops.ramp_up_day as today on today.campaign_id = held.campaign_id and today.day = {TODAY}
-cross join lateral (select coalesce(
-    today.portion,
-    (select portion from ops.ramp_up_day as earlier where earlier.campaign_id = held.campaign_id
-    order by day desc limit 1),
-    %(first_portion)s
-) as n) as portion
-order by 1
+),
+in_turn as (
+    select held.campaign_id, held.n_held_back, coalesce(
+        sum(held.n_held_back) filter (where c.state = 'running') over (
+            order by held.campaign_id rows between unbounded preceding and 1 preceding
+        ), 0
+    ) as n_before
+    from held
+    inner join ops.campaign as c using (campaign_id)
+)
+select campaign_id, n_held_back, today.portion,
+    greatest(0, least(
+        n_held_back, n_before + n_held_back - today.portion + today.n_taken
+    ))::bigint as n_for_later
+from in_turn
+cross join today
+order by campaign_id
 """  # noqa: S608 - constants
 
 
@@ -99,8 +110,8 @@ class HeldBack:
     Attributes:
         campaign_id: Of which campaign.
         n_held_back: How many messages wait, today's portion included.
-        portion: Today's portion; before the first claim of the day, at least so many.
-        n_for_later: How many of them can not leave today.
+        portion: Today's, for all campaigns; before the first claim of the day, at least so many.
+        n_for_later: How many of them can not leave today, when those that run go before it.
     """
 
     campaign_id: str
@@ -115,7 +126,7 @@ def next_portion(portion: int, *, was_used_up: bool, was_stopped: bool) -> int:
     Args:
         portion: Of the last day with one.
         was_used_up: All of it left. A day with few to write to proves nothing about more.
-        was_stopped: The campaign was stopped since that day began.
+        was_stopped: A campaign was stopped since that day began.
     """
     return min(2 * portion, LARGEST_PORTION) if was_used_up and not was_stopped else portion
 
@@ -134,7 +145,7 @@ def find_reached(connection: psycopg.Connection, config: Settings) -> None:
 def left_today(
     connection: psycopg.Connection, campaign: str, config: Settings, passed: int = 0
 ) -> Left | None:
-    """How many more dormant addresses may be claimed today.
+    """How many more dormant addresses may be claimed today, of whatever campaign.
 
     Until the caller commits, nobody else can take of the portion.
 
@@ -155,23 +166,24 @@ def left_today(
     ).fetchone()
     if waiting is None:
         return None
-    _lock(connection, campaign)
-    today = _today(connection, campaign, config)
+    # one after the other until the commit
+    connection.execute("select pg_advisory_xact_lock(hashtextextended('ops.ramp_up_day', 1))")
+    today = _today(connection, config)
     n_left = today.portion - today.n_taken
     return Left(today.day, n_left) if n_left else None
 
 
-def take(connection: psycopg.Connection, campaign: str, day: date, n: int) -> None:
+def take(connection: psycopg.Connection, day: date, n: int) -> None:
     """Counts claims against the portion that `left_today` has locked.
 
     The database gives one back whenever a message loses its `portion_day`.
     """
-    connection.execute(_TAKE, {"campaign": campaign, "day": day, "n": n})
+    connection.execute(_TAKE, {"day": day, "n": n})
 
 
-def note_stop(connection: psycopg.Connection, campaign: str) -> None:
-    """Remembers that the campaign was stopped after its newest portion; the caller commits."""
-    connection.execute(_NOTE_STOP, {"campaign": campaign})
+def note_stop(connection: psycopg.Connection) -> None:
+    """Remembers that a campaign was stopped after the newest portion; the caller commits."""
+    connection.execute(_NOTE_STOP)
 
 
 def read_held_back(connection: psycopg.Connection, config: Settings) -> dict[str, HeldBack]:
@@ -196,25 +208,16 @@ class _Day:
     is_today: bool
 
 
-def _lock(connection: psycopg.Connection, campaign: str) -> None:
-    # one after the other until the commit; the numbers below 3 lock selections and opt-ins
-    connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 3))", (campaign,))
-
-
-def _newest(connection: psycopg.Connection, campaign: str, config: Settings) -> _Day | None:
-    values = {"campaign": campaign, "zone": config.business_timezone}
+def _today(connection: psycopg.Connection, config: Settings) -> _Day:
+    """Today's row, made if need be; the portions are locked."""
+    zone = {"zone": config.business_timezone}
     with connection.cursor(row_factory=class_row(_Day)) as cursor:
-        return cursor.execute(_NEWEST, values).fetchone()
-
-
-def _today(connection: psycopg.Connection, campaign: str, config: Settings) -> _Day:
-    """Today's row, made if need be; the campaign's portions are locked."""
-    newest = _newest(connection, campaign, config)
+        newest = cursor.execute(_NEWEST, zone).fetchone()
     if newest is not None and newest.is_today:
         return newest
     portion = config.ramp_up_first_portion
     if newest is not None:
-        values = {"campaign": campaign, "begun_at": newest.begun_at, "day": newest.day}
+        values = {"begun_at": newest.begun_at, "day": newest.day}
         [(n_not_left,)] = connection.execute(_NOT_LEFT, values).fetchall()
         was_used_up = newest.n_taken - n_not_left >= newest.portion and connection.execute(
             _WROTE, values
@@ -223,9 +226,6 @@ def _today(connection: psycopg.Connection, campaign: str, config: Settings) -> _
             newest.portion, was_used_up=was_used_up, was_stopped=newest.was_stopped
         )
     with connection.cursor(row_factory=class_row(_Day)) as cursor:
-        begun = cursor.execute(
-            _BEGIN,
-            {"campaign": campaign, "zone": config.business_timezone, "portion": portion},
-        ).fetchone()
+        begun = cursor.execute(_BEGIN, {**zone, "portion": portion}).fetchone()
     assert begun is not None
     return begun

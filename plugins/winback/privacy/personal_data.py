@@ -114,7 +114,7 @@ NOTHING: dict[str, str] = {
         " model_fingerprint started_at completed_at"
     ),
     "ops.model_run": ("model_run_id model as_of parameters metrics is_in_use because fitted_at"),
-    "ops.ramp_up_day": "campaign_id day portion n_taken was_stopped begun_at",
+    "ops.ramp_up_day": "day portion n_taken was_stopped begun_at",
     "ops.rhythm_quantile": "model_run_id n_gaps early expected late stock_level usual_late",
     "ops.scheduled_batch": (
         "batch_id campaign_id as_of send_at created_at cancel_asked_at question_left_at"

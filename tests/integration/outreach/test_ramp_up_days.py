@@ -45,14 +45,24 @@ def held_back(flow: MailFlow) -> int:
     return int(n)
 
 
-def insert_dormant(flow: MailFlow, n: int) -> None:
+def insert_dormant(flow: MailFlow, n: int, campaign: str = CAMPAIGN) -> None:
+    flow.warehouse.execute(
+        "insert into ops.campaign (campaign_id, definition) values (%s, '{}')"
+        " on conflict do nothing",
+        (campaign,),
+    )
     flow.warehouse.execute(
         "insert into ops.outreach (campaign_id, lapse_id, step, channel, customer_key,"
         " address_hash, snapshot_id, as_of, template, is_dormant)"
         " select %s, 'l' || n, 1, 'email', 'k' || n, 'a' || n, %s, %s, 'x', true"
         " from generate_series(1, %s) as n",
-        (CAMPAIGN, flow.snapshot_id, AS_OF, n),
+        (campaign, flow.snapshot_id, AS_OF, n),
     )
+
+
+def n_claimed(campaign: str) -> int:
+    with warehouse.connect("sender") as connection:
+        return len(ledger.claim(connection, campaign, "somebody", settings()))
 
 
 def resume() -> None:
@@ -149,6 +159,82 @@ def test_a_mail_that_asked_for_a_consent_reached_the_address(
     finally:
         flow.warehouse.execute("truncate ops.opt_in_request cascade")
     assert (n_planned(flow), held_back(flow)) == (n, n - n_reached)
+
+
+def test_a_portion_is_for_all_campaigns_together(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert_dormant(flow, 20, "another")
+    configure(flow, monkeypatch, send_batch_size=2)
+    assert n_claimed("another") == 2
+    assert send(flow)["accepted"] == 1
+    assert n_claimed("another") == 0
+    assert portions(flow) == [(3, 3)]
+
+
+def test_several_campaigns_at_once_take_one_portion(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(flow, monkeypatch, send_batch_size=7, ramp_up_first_portion=333)
+    names = ["one", "two", "three", "four"]
+    for name in names:
+        insert_dormant(flow, 500, name)
+
+    def claim_all(campaign: str) -> int:
+        n = 0
+        while more := n_claimed(campaign):
+            n += more
+        return n
+
+    with ThreadPoolExecutor(4) as pool:
+        claimed = list(pool.map(claim_all, names))
+    assert sum(claimed) == 333
+    assert portions(flow) == [(333, 333)]
+
+
+def test_a_campaign_that_stopped_keeps_the_portion_of_all_as_it_was(flow: MailFlow) -> None:
+    insert_dormant(flow, 20, "another")
+    assert send(flow)["accepted"] == 3
+    with warehouse.connect("sender") as connection:
+        campaign_state.stop(connection, CAMPAIGN, "too many bounces")
+    next_day(flow)
+    assert n_claimed("another") == 3
+
+
+@pytest.mark.parametrize(("days_ago", "portion"), [(29, 6), (30, 3)])
+def test_a_sender_that_was_silent_for_a_month_begins_anew(
+    flow: MailFlow, days_ago: int, portion: int
+) -> None:
+    assert send(flow)["accepted"] == 3
+    flow.warehouse.execute(
+        "update ops.ramp_up_day set day = day - %(n)s,"
+        " begun_at = begun_at - make_interval(days => %(n)s)",
+        {"n": days_ago},
+    )
+    flow.warehouse.execute("update ops.outreach set portion_day = portion_day - %s", (days_ago,))
+    assert send(flow)["accepted"] == portion
+
+
+def test_those_of_other_campaigns_go_first_in_the_order_of_their_names(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(flow, monkeypatch, ramp_up_first_portion=10)
+    n = n_planned(flow)
+    insert_dormant(flow, 4, "a")
+    insert_dormant(flow, 2, "b")
+    flow.warehouse.execute("update ops.campaign set state = 'paused' where campaign_id = 'b'")
+
+    def for_later() -> dict[str, int]:
+        with warehouse.connect("sender") as connection:
+            held = ramp_up.read_held_back(connection, settings())
+        return {name: each.n_for_later for name, each in held.items()}
+
+    # who is paused takes nothing
+    assert for_later() == {"a": 0, "b": 0, CAMPAIGN: n - 6}
+    assert n_claimed("a") == 4
+    assert for_later() == {"b": 0, CAMPAIGN: n - 6}
+    assert send(flow)["accepted"] == 6
+    assert for_later() == {"b": 2, CAMPAIGN: n - 6}
 
 
 def test_two_workers_at_once_take_one_portion(
