@@ -7,6 +7,7 @@ import re
 import stat
 from ast import literal_eval
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -189,6 +190,16 @@ def test_the_verdicts_on_warnings_are_kept_once(built: Warehouse, lists: Path) -
     write_warning_list(lists, AS_OF)
     assert kept()[2:] == [("email", False, ["suppressed"], True, "")]
     built.execute("delete from ops.suppression")
+
+
+def test_two_writers_at_once_keep_each_verdict_once(built: Warehouse, lists: Path) -> None:
+    built.execute("truncate ops.verdict")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: write_warning_list(lists, AS_OF), range(4)))
+    [(n, n_distinct)] = built.execute(
+        "select count(*), count(distinct (customer_key, channel)) from ops.verdict"
+    )
+    assert n == n_distinct > 0
 
 
 def test_no_cell_becomes_a_formula_and_nobody_else_reads_the_files(

@@ -180,6 +180,8 @@ def _read(as_of: date) -> list[tuple[Any, ...]]:
         ).fetchone()
         if built != (True,):
             raise NoWarnings(f"the marts are not of {as_of}: run winback_ingest for that date")
+        # one after the other, so that two writers keep no verdict twice
+        connection.execute("select pg_advisory_xact_lock(hashtextextended('warning list', 1))")
         return connection.execute(_ROWS, values).fetchall()
 
 

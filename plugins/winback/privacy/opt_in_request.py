@@ -30,6 +30,8 @@ from winback.warehouse import connection as warehouse
 
 PURPOSES = ("marketing", "survey")
 CATEGORY = "opt_in"
+# reasons of no law, for which nobody is asked again
+AGREED, ASKED = "agreed_already", "asked_already"
 # that there is no consent, or none any more for want of use, is why one is asked for
 _WHY_WE_ASK = {
     "consent_missing",
@@ -154,16 +156,19 @@ def _keep(
         )
     address_hash, email, locale, evidence, reasons = row
     against = sorted(set(reasons) - _WHY_WE_ASK) or ([] if email else ["no_address"])
+    refusal = f"this customer may not be asked: {', '.join(against)}"
+    if not against and evidence.get("ground") == "consent":
+        against, refusal = [AGREED], "this customer has agreed already: there is nothing to ask for"
+    elif not against:
+        earlier = connection.execute(_EARLIER, values | {"address": address_hash}).fetchone()
+        if earlier is not None:
+            version, at, is_confirmed = earlier
+            against, refusal = _already(version, at, is_confirmed, config)
     connection.execute(_KEEP_VERDICT, values | {"against": against, "evidence": Jsonb(evidence)})
     if against:
         # the refusal would take the verdict with it
         connection.commit()
-        raise DispatchRefused(f"this customer may not be asked: {', '.join(against)}")
-    if evidence.get("ground") == "consent":
-        raise DispatchRefused("this customer has agreed already: there is nothing to ask for")
-    earlier = connection.execute(_EARLIER, values | {"address": address_hash}).fetchone()
-    if earlier is not None:
-        raise DispatchRefused(_already(earlier[0], earlier[1], earlier[2], config))
+        raise DispatchRefused(refusal)
     language = (locale or "")[:2].lower()
     text = consent_text(
         config.campaigns / "templates",
@@ -231,9 +236,14 @@ def _settle(request: _Request, outcome: Outcome, config: Settings) -> Asked:
     return Asked(request.request_id, request.text.version, expires_on, state)
 
 
-def _already(version: str, at: datetime, is_confirmed: bool, config: Settings) -> str:
-    day = at.astimezone(ZoneInfo(config.business_timezone)).date()
+def _already(
+    version: str, at: datetime, is_confirmed: bool, config: Settings
+) -> tuple[list[str], str]:
+    """The reason not to ask again, for the verdict, and in words."""
     if is_confirmed:
-        return f"this customer has agreed already ({version}): there is nothing to ask for"
+        said = f"this customer has agreed already ({version}): there is nothing to ask for"
+        return [AGREED], said
+    day = at.astimezone(ZoneInfo(config.business_timezone)).date()
     again = day + timedelta(days=config.opt_in_pause_days)
-    return f"this customer was asked on {day} ({version}) and has not answered: ask after {again}"
+    said = f"this customer was asked on {day} ({version}) and has not answered: ask after {again}"
+    return [ASKED], said

@@ -120,6 +120,25 @@ def test_the_verdict_on_a_request_is_kept_also_of_who_is_refused(flow: MailFlow)
     ]
 
 
+def test_the_verdict_says_that_somebody_was_asked_or_agreed_already(flow: MailFlow) -> None:
+    flow.warehouse.execute("truncate ops.verdict")
+    request = ask(OTHER, "marketing", "phone call", "test")
+    for customer in (OTHER, "lapsed-00"):
+        with pytest.raises(DispatchRefused):
+            ask(customer, "marketing", "phone call", "test")
+    post(opt_in_url(flow, request.request_id))
+    with pytest.raises(DispatchRefused):
+        ask(OTHER, "marketing", "phone call", "test")
+    assert flow.warehouse.execute(
+        "select customer_key, is_eligible, reasons from ops.verdict order by verdict_id"
+    ) == [
+        (customer_key("shop", OTHER), True, []),
+        (customer_key("shop", OTHER), False, ["asked_already"]),
+        (customer_key("shop", "lapsed-00"), False, ["agreed_already"]),
+        (customer_key("shop", OTHER), False, ["agreed_already"]),
+    ]
+
+
 def test_who_took_marketing_back_is_not_asked_for_surveys(flow: MailFlow) -> None:
     key = customer_key("shop", "lapsed-01")
     took_back = "update raw.consents set withdrawn_at = %s where customer_key = %s"
