@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -25,6 +26,7 @@ from tests.conftest import Sandbox, SandboxFactory, Warehouse, WarehouseFactory
 from tests.flow import up_to_gate
 from tests.held_events import hold_events
 from tests.small_shop import SmallShop, small_shop
+from winback import operators
 from winback.outreach.dispatch import outreach
 from winback.sandbox.signing import Signer
 from winback.select.selection import Selected, select
@@ -220,6 +222,20 @@ def configure(flow: MailFlow, monkeypatch: Any, **values: object) -> None:
 def send(flow: MailFlow) -> dict[str, int]:
     """Sends what is planned; how many messages took which way."""
     return dict(outreach(flow.snapshot_id, AS_OF)[CAMPAIGN])
+
+
+def run_task_outreach(flow: MailFlow) -> None:
+    """Sends what is planned as the task of the DAG does."""
+    operators.outreach.function(
+        [{"snapshot_id": flow.snapshot_id, "as_of": AS_OF.isoformat(), "purpose": "live"}],
+        outlet_events={operators.OUTREACH: SimpleNamespace()},
+        dag_run=dag_run(),
+    )
+
+
+def dag_run() -> SimpleNamespace:
+    """A run that begins now."""
+    return SimpleNamespace(start_date=datetime.now(UTC))
 
 
 def n_planned(flow: MailFlow) -> int:

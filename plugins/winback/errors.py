@@ -42,6 +42,10 @@ class CampaignError(WinbackError):
     """A campaign file is wrong; the message names file, line and what to write."""
 
 
+class CampaignStopped(WinbackError):
+    """A campaign was stopped by a program while a step ran; whatever else was to do is done."""
+
+
 class DispatchRefused(WinbackError):
     """Outreach may not start: wrong transport, stale date, or a snapshot that passed no gate."""
 

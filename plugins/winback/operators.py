@@ -203,7 +203,8 @@ def select(**context: Any) -> list[Snapshot]:
 
 @task(task_id="outreach", outlets=[OUTREACH])
 def outreach(snapshots: list[Snapshot], **context: Any) -> dict[str, dict[str, int]]:
-    """Warns the account owners, sends what is planned and writes the lists."""
+    """Warns the account owners, sends what is planned and writes the lists; fails in the end when
+    a campaign was stopped on the way, so that a person hears of it."""
     from winback.kpi.warning_record import record_warnings
     from winback.outreach.dispatch import outreach as run
     from winback.outreach.lists import write_list
@@ -226,6 +227,7 @@ def outreach(snapshots: list[Snapshot], **context: Any) -> dict[str, dict[str, i
             path, n_people = write_list(settings().home / "lists", campaign, as_of)
             log.info("%s people on %s", n_people, path)
     _announce(context, OUTREACH, snapshots)
+    _fail_if_stopped(context)
     return done
 
 
@@ -252,11 +254,14 @@ def hold(**context: Any) -> dict[str, Any]:
 
 
 @task(task_id="record")
-def record() -> dict[str, int]:
-    """Turns the webhook's inbox into events, states and suppressions."""
+def record(**context: Any) -> dict[str, int]:
+    """Turns the webhook's inbox into events, states and suppressions; fails in the end when a
+    campaign was stopped for what they tell."""
     from winback.record.events import record as run
 
-    return dict(run())
+    done = dict(run())
+    _fail_if_stopped(context)
+    return done
 
 
 @task(task_id="kpi")
@@ -279,6 +284,14 @@ def _ended_by_termination() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _fail_if_stopped(context: Any) -> None:
+    from winback.outreach.campaign_state import require_none_stopped_since
+    from winback.warehouse import connection as warehouse
+
+    with warehouse.connect("sender") as connection:
+        require_none_stopped_since(connection, context["dag_run"].start_date)
 
 
 def _announce(context: Any, asset: Asset, snapshots: Sequence[Snapshot]) -> None:

@@ -124,7 +124,7 @@ class Settings:
     send_timeout_seconds: int = _setting(30, "no answer from the mail API for this long: unknown")
     stop_at_bounce_pct: float = _setting(5.0, "a campaign stops when so many met a dead address")
     stop_at_spam_report_pct: float = _setting(0.1, "a campaign stops when so many report it")
-    stop_after_messages: int = _setting(200, "so many accepted ones before that is looked at")
+    stop_after_messages: int = _setting(200, "fewer accepted ones count as so many")
     dormant_after_days: int = _setting(365, "an address nothing of ours reached for so long")
     ramp_up_first_portion: int = _setting(
         500, "dormant addresses written to on the first day; then twice as many each day"

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from random import Random
-from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -24,10 +23,10 @@ from tests.mail_flow import (
     event,
     mail_flow,
     n_planned,
+    run_task_outreach,
     send,
     send_unanswered,
 )
-from winback import operators
 from winback.errors import ServerError
 from winback.outreach import last_check
 from winback.outreach import ledger as send_ledger
@@ -110,8 +109,7 @@ def test_an_objection_that_waits_in_the_inbox_counts_for_the_next_run(flow: Mail
     told, planned = second_message(flow, "state = 'accepted'", 2)
     flow.warehouse.execute("truncate pii.webhook_inbox")
     assert flow.post([event("spamreport", told)]) == 204
-    snapshot = {"snapshot_id": flow.snapshot_id, "as_of": AS_OF.isoformat()}
-    operators.outreach.function([snapshot], outlet_events={operators.OUTREACH: SimpleNamespace()})
+    run_task_outreach(flow)
     assert flow.warehouse.execute(
         "select state, reason from ops.outreach where message_id = %s", (planned,)
     ) == [("cancelled", "suppressed")]

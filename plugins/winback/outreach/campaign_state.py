@@ -12,6 +12,7 @@ from datetime import datetime
 import psycopg
 from psycopg.rows import class_row
 
+from winback.errors import CampaignStopped
 from winback.outreach import ledger, ramp_up
 from winback.outreach.decisions import Decision, NotDecided, keep
 
@@ -96,6 +97,27 @@ def stop_if_running(connection: psycopg.Connection, campaign: str, reason: str) 
         (reason, campaign),
     )
     return stopped.rowcount == 1
+
+
+def require_none_stopped_since(connection: psycopg.Connection, moment: datetime) -> None:
+    """Tells whoever looks at the run, once it has done what else there was to do.
+
+    Args:
+        connection: As the sender.
+        moment: When the run began.
+
+    Raises:
+        CampaignStopped: A campaign was stopped since and waits for a person; names each, and why.
+    """
+    stopped = connection.execute(
+        "select campaign_id, state_reason from ops.campaign"
+        " where state = 'stopped' and updated_at >= %s order by campaign_id",
+        (moment,),
+    ).fetchall()
+    if stopped:
+        raise CampaignStopped(
+            "; ".join(f"campaign {name} is stopped: {why}" for name, why in stopped)
+        )
 
 
 def decide(connection: psycopg.Connection, campaign: str, decision: Decision) -> int:

@@ -1,8 +1,8 @@
 """Sending stops by itself when too many messages bounce or are reported as spam.
 
-The sums are kept as they arise, in rows that are only added: workers and the step record never
-wait for each other, and a look costs the same however much was sent. What stopping means is
-`campaign_state.py`.
+Those of a campaign, or of all mail together: mailbox providers know the sender alone. The sums are
+kept as they arise, in rows that are only added: workers and the step record never wait for each
+other, and a look costs the same however much was sent. What stopping means is `campaign_state.py`.
 """
 
 from __future__ import annotations
@@ -71,10 +71,45 @@ group by 1, 2
 order by 1, 2
 """  # noqa: S608 - constants
 
+# whoever resumed any campaign knows of all that came before
+_SUMS_OF_SENDER = """
+with since as (
+    select greatest(
+        now() - make_interval(days => %(recent)s),
+        (select max(decided_at) from ops.outreach_decision where decision = 'resume')
+    ) as moment
+),
+asked as (
+    select r.state, exists (
+        select 1 from ops.event as e
+        where e.opt_in_request_id = r.request_id and e.kind = 'bounced'
+    ) as has_bounced, exists (
+        select 1 from ops.event as e
+        where e.opt_in_request_id = r.request_id and e.kind = 'spam_report'
+    ) as is_spam
+    from ops.opt_in_request as r
+    inner join since on r.requested_at >= since.moment
+    where r.state in ('accepted', 'delivered', 'bounced', 'dropped')
+),
+counted as (
+    select n_accepted, n_bounced, n_spam_reports from ops.delivery_tally
+    where counted_at >= (select moment from since)
+    union all
+    select count(*), count(*) filter (where has_bounced), count(*) filter (where is_spam)
+    from asked
+)
+select sum(n_accepted)::bigint, sum(n_bounced)::bigint, sum(n_spam_reports)::bigint from counted
+"""
+
+_RUNNING = """
+select campaign_id from ops.campaign
+where state = 'running' and campaign_id = coalesce(%(campaign)s, campaign_id) order by campaign_id
+"""
+
 
 @dataclass(frozen=True)
 class Told:
-    """What became of the accepted messages of a campaign.
+    """What became of accepted messages.
 
     Attributes:
         n_accepted: How many the provider took.
@@ -88,29 +123,36 @@ class Told:
 
 
 def trouble(told: Told, config: Settings) -> str | None:
-    """Why a campaign has to stop, with its figures; None when it may go on.
+    """Why sending has to stop, with its figures; None when it may go on.
+
+    Few messages are judged as if the others of the first `stop_after_messages` were to go well, so
+    that one bounce of three says nothing, and enough for all of those stop at once.
 
     Args:
-        told: What became of its messages.
-        config: The thresholds, and how many messages have to be accepted before they count.
+        told: What became of the messages.
+        config: The thresholds, and how many messages they are meant for at least.
     """
-    if told.n_accepted < config.stop_after_messages:
+    if told.n_accepted < 1:
         return None
-    bounced = 100 * told.n_bounced / told.n_accepted
-    if told.n_bounced and bounced >= config.stop_at_bounce_pct:
+    n = max(told.n_accepted, config.stop_after_messages)
+    if told.n_bounced and 100 * told.n_bounced / n >= config.stop_at_bounce_pct:
         return (
-            f"{told.n_bounced:,} of {told.n_accepted:,} messages bounced ({bounced:.2f} %,"
-            f" the limit is {config.stop_at_bounce_pct:g} %): find out where these addresses come"
-            " from and take the dead ones out of the source"
+            f"{_share(told.n_bounced, told, 'bounced', config.stop_at_bounce_pct)}: find out where"
+            " these addresses come from and take the dead ones out of the source"
         )
-    reported = 100 * told.n_spam_reports / told.n_accepted
+    reported = 100 * told.n_spam_reports / n
     if told.n_spam_reports >= FEWEST_SPAM_REPORTS and reported >= config.stop_at_spam_report_pct:
+        limit_pct = config.stop_at_spam_report_pct
         return (
-            f"{told.n_spam_reports:,} of {told.n_accepted:,} messages were reported as spam"
-            f" ({reported:.2f} %, the limit is {config.stop_at_spam_report_pct:g} %): look at what"
-            " the mail says and how these people agreed to it"
+            f"{_share(told.n_spam_reports, told, 'were reported as spam', limit_pct)}: look at"
+            " what the mail says and how these people agreed to it"
         )
     return None
+
+
+def _share(n: int, told: Told, what: str, limit_pct: float) -> str:
+    share = f"{100 * n / told.n_accepted:.2f} %, the limit is {limit_pct:g} %"
+    return f"{n:,} of {told.n_accepted:,} messages {what} ({share})"
 
 
 def count_events(
@@ -165,15 +207,16 @@ def stop_if_needed(
         config: The thresholds.
         campaign: Looks at this one alone.
     """
-    rows = connection.execute(_SUMS, {"recent": RECENT_DAYS, "campaign": campaign}).fetchall()
-    stopped: set[str] = set()
-    for name, is_recent, *figures in rows:
-        reason = trouble(Told(*figures), config)
-        if reason is None or name in stopped:
-            continue
-        when = f"in the last {RECENT_DAYS} days, " if is_recent else ""
-        campaign_state.stop(
-            connection, name, f"{when}{reason}; then {campaign_state.RESUME} {name}"
-        )
-        stopped.add(name)
-        log.error("campaign %s is stopped: %s%s", name, when, reason)
+    values = {"recent": RECENT_DAYS, "campaign": campaign}
+    recently = f"in the last {RECENT_DAYS} days, "
+    reasons: dict[str, str] = {}
+    for name, is_recent, *figures in connection.execute(_SUMS, values).fetchall():
+        if reason := trouble(Told(*figures), config):
+            reasons.setdefault(name, f"{recently if is_recent else ''}{reason}")
+    [of_all] = connection.execute(_SUMS_OF_SENDER, values).fetchall()
+    if reason := trouble(Told(*of_all), config):
+        for (name,) in connection.execute(_RUNNING, values).fetchall():
+            reasons.setdefault(name, f"{recently}of all mail together, {reason}")
+    for name, reason in sorted(reasons.items()):
+        campaign_state.stop(connection, name, f"{reason}; then {campaign_state.RESUME} {name}")
+        log.error("campaign %s is stopped: %s", name, reason)

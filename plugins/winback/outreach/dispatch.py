@@ -109,7 +109,6 @@ def _send_campaign(
         _Run(campaign, snapshot_id, as_of, config, sender, mails, end, counts, passed, *each)
         for each in zip(lanes, transports, counts, strict=True)
     ]
-    done: Counter[str] = Counter()
     # a batch makes so many values that Python looks for garbage: not among what stands by now
     gc.freeze()
     with ThreadPoolExecutor(len(runs), "outreach") as threads:
@@ -122,8 +121,7 @@ def _send_campaign(
         finally:
             end.set()
             gc.unfreeze()
-    for each_done in counts:
-        done.update(each_done)
+    done: Counter[str] = sum(counts, Counter())
     log.info("%s: %s", campaign.name, dict(done))
     failures = [failure for lane in sending if (failure := lane.exception())]
     for failure in failures[1:]:

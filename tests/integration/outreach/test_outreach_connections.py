@@ -7,14 +7,12 @@ import signal
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.integration.outreach.test_outreach_workers import wait_until
-from tests.mail_flow import AS_OF, MailFlow, configure, n_planned, send
-from winback import operators
+from tests.mail_flow import MailFlow, configure, n_planned, run_task_outreach, send
 from winback.errors import CampaignError, DispatchRefused, SettingsError
 from winback.outreach import dispatch
 from winback.outreach.sendgrid_transport import Outcome, SendGridTransport
@@ -176,10 +174,7 @@ def test_a_task_that_airflow_terminates_ends_after_the_requests_under_way(
     )
     try:
         with pytest.raises(KeyboardInterrupt):
-            operators.outreach.function(
-                [{"snapshot_id": flow.snapshot_id, "as_of": AS_OF.isoformat(), "purpose": "live"}],
-                outlet_events={operators.OUTREACH: SimpleNamespace()},
-            )
+            run_task_outreach(flow)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         left = signal.signal(signal.SIGTERM, before)

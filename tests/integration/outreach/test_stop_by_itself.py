@@ -9,7 +9,19 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from tests.mail_flow import CAMPAIGN, MailFlow, configure, event, n_planned, send
+from tests.mail_flow import (
+    AS_OF,
+    CAMPAIGN,
+    MailFlow,
+    configure,
+    dag_run,
+    event,
+    n_planned,
+    run_task_outreach,
+    send,
+)
+from winback import operators
+from winback.errors import CampaignStopped
 from winback.outreach import campaign_state, delivery_trouble, ledger
 from winback.outreach.decisions import Decision
 from winback.outreach.sendgrid_transport import SendGridTransport
@@ -139,18 +151,64 @@ def test_after_a_resume_it_counts_anew(flow: MailFlow, monkeypatch: pytest.Monke
     assert campaign(flow)[0] == "stopped"
 
 
-def test_the_worker_stops_by_itself_once_enough_is_known(
+def test_a_worker_stops_when_the_step_record_died_before_it_could(
     flow: MailFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    n = n_planned(flow)
     sent = send_one_batch(flow, monkeypatch)
-    # more has to be accepted before it is looked at
-    configure(flow, monkeypatch, stop_after_messages=len(sent) + 1, stop_at_bounce_pct=10)
+    before = flow.sandbox.counts()["requests"]
+
+    def die(*_: object) -> None:
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as context:
+        context.setattr(delivery_trouble, "stop_if_needed", die)
+        with pytest.raises(RuntimeError, match="killed"):
+            tell(flow, *[event("bounce", each, status="5.1.1") for each in sent])
+    # the events are kept, and nobody has looked at the sums
+    assert (campaign(flow)[0], sums(flow)[1]) == ("running", len(sent))
+    assert send(flow) == {}
+    assert campaign(flow)[0] == "stopped"
+    assert flow.sandbox.counts()["requests"] == before
+
+
+def test_the_step_record_fails_once_it_is_done_so_that_somebody_hears_of_it(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = send_one_batch(flow, monkeypatch)
+    flow.sandbox.wait_for_events()
+    begun = dag_run()
+    assert flow.post([event("bounce", each, status="5.1.1") for each in sent]) == 204
+    with pytest.raises(CampaignStopped, match=f"^campaign {CAMPAIGN} is stopped: .* bounced"):
+        operators.record.function(dag_run=begun)
+    assert flow.states()["bounced"] == len(sent)
+    # the next run has nothing new to tell
+    assert operators.record.function(dag_run=dag_run()) == {}
+
+
+def test_the_step_outreach_fails_once_it_has_done_the_rest(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = send_one_batch(flow, monkeypatch)
+    flow.sandbox.wait_for_events()
+    assert flow.post([event("bounce", each, status="5.1.1") for each in sent]) == 204
+    marketing = settings().home / "lists" / str(AS_OF) / f"{CAMPAIGN}.csv"
+    marketing.unlink(missing_ok=True)
+    with pytest.raises(CampaignStopped, match=f"^campaign {CAMPAIGN} is stopped: .* bounced"):
+        run_task_outreach(flow)
+    assert marketing.exists()
+    # nothing is sent, and a run that stops nobody tells nobody
+    run_task_outreach(flow)
+    assert campaign(flow)[0] == "stopped"
+
+
+def test_enough_for_many_messages_stops_among_few(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = send_one_batch(flow, monkeypatch)
+    configure(flow, monkeypatch, stop_after_messages=8)
     tell(flow, event("bounce", sent[0], status="5.1.1"))
     assert campaign(flow)[0] == "running"
-    send(flow)
-    n_accepted = sums(flow)[0]
-    assert len(sent) < n_accepted <= len(sent) + 4 < n
+    tell(flow, event("bounce", sent[1], status="5.1.1"))
     assert campaign(flow)[0] == "stopped"
 
 
@@ -235,3 +293,91 @@ def test_a_paused_campaign_keeps_its_reason(
     with warehouse.connect("sender") as connection:
         delivery_trouble.stop_if_needed(connection, settings())
     assert campaign(flow)[0] == "running"
+
+
+# All mail of a sender
+
+
+def another_campaign(flow: MailFlow, n_accepted: int, n_bounced: int, n_spam: int = 0) -> None:
+    """One that runs, with sums of its own."""
+    flow.warehouse.execute("insert into ops.campaign (campaign_id, definition) values ('b', '{}')")
+    flow.warehouse.execute(
+        "insert into ops.delivery_tally (campaign_id, n_accepted, n_bounced, n_spam_reports)"
+        " values ('b', %s, %s, %s)",
+        (n_accepted, n_bounced, n_spam),
+    )
+
+
+def look(flow: MailFlow) -> dict[str, str]:
+    """What runs after a look at the sums, or why it does not."""
+    with warehouse.connect("sender") as connection:
+        delivery_trouble.stop_if_needed(connection, settings())
+    return dict(
+        flow.warehouse.execute("select campaign_id, coalesce(state_reason, '') from ops.campaign")
+    )
+
+
+def test_campaigns_that_are_in_no_trouble_alone_stop_together(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(flow, monkeypatch, stop_after_messages=100, stop_at_bounce_pct=10)
+    another_campaign(flow, 60, 9)
+    assert look(flow) == {CAMPAIGN: "", "b": ""}
+    flow.warehouse.execute(
+        "insert into ops.delivery_tally (campaign_id, n_accepted, n_bounced) values (%s, 50, 2)",
+        (CAMPAIGN,),
+    )
+    reasons = look(flow)
+    for name in (CAMPAIGN, "b"):
+        assert reasons[name].startswith(
+            "in the last 7 days, of all mail together, 11 of 110 messages bounced (10.00 %,"
+        )
+        assert reasons[name].endswith(f"./winback outreach resume {name}")
+    # whoever resumes one of them knows of all that came before
+    resume()
+    assert look(flow)[CAMPAIGN] == ""
+
+
+def test_what_was_long_ago_counts_for_no_sender(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(flow, monkeypatch, stop_after_messages=100, stop_at_bounce_pct=10)
+    another_campaign(flow, 100, 9)
+    flow.warehouse.execute("update ops.delivery_tally set counted_at = now() - interval '8 days'")
+    flow.warehouse.execute(
+        "insert into ops.delivery_tally (campaign_id, n_accepted, n_bounced) values (%s, 1, 1)",
+        (CAMPAIGN,),
+    )
+    assert look(flow) == {CAMPAIGN: "", "b": ""}
+
+
+@pytest.mark.parametrize("word", ["bounce", "spamreport"])
+def test_mails_that_ask_for_a_consent_count_for_the_sender(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    configure(
+        flow, monkeypatch, stop_after_messages=10, stop_at_bounce_pct=20,
+        stop_at_spam_report_pct=20,
+    )  # fmt: skip
+    flow.warehouse.execute(
+        "insert into ops.consent_text (text_version, channel, purpose, language, advertiser,"
+        " content) values ('v', 'email', 'marketing', 'en', 'x', 'x') on conflict do nothing"
+    )
+    asked = flow.warehouse.execute(
+        "insert into ops.opt_in_request (customer_key, address_hash, channel, purpose,"
+        " text_version, source, requested_by, expires_at, state)"
+        " select 'k' || n, 'a' || n, 'email', 'marketing', 'v', 'checkout', 'ann', now(),"
+        " 'accepted' from generate_series(1, 3) as n returning request_id"
+    )
+    first, second, third = (request_id for (request_id,) in asked)
+    try:
+        # a full mailbox, or one that a server refuses for now, is no dead address
+        tell(flow, event(word, first), event("bounce", third, type="blocked"))
+        assert campaign(flow)[0] == "running"
+        tell(flow, event(word, first), event(word, second))
+        state, reason = campaign(flow)
+    finally:
+        flow.warehouse.execute("truncate ops.event")
+        flow.warehouse.execute("truncate ops.opt_in_request cascade")
+    assert state == "stopped"
+    assert "of all mail together, 2 of 3 messages" in (reason or "")

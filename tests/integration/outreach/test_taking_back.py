@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
 
-from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, configure, n_planned, send
+from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, configure, n_planned, run_task_outreach, send
 from tests.night import (
     ask_sandbox,
     batches,
@@ -21,7 +20,6 @@ from tests.night import (
     told,
 )
 from winback import __main__ as command
-from winback import operators
 from winback.outreach import campaign_state, ledger
 from winback.outreach.decisions import Decision, Word
 from winback.outreach.dispatch import outreach
@@ -86,8 +84,7 @@ def test_the_task_warns_when_nothing_may_be_sent_at_once(
 ) -> None:
     quiet = f"30 {datetime.now(UTC):%H} * * *"
     configure(night, monkeypatch, schedule_outreach=quiet, schedule_ingest="none")
-    snapshot = {"snapshot_id": night.snapshot_id, "as_of": AS_OF.isoformat(), "purpose": "live"}
-    operators.outreach.function([snapshot], outlet_events={operators.OUTREACH: SimpleNamespace()})
+    run_task_outreach(night)
     said = [each.getMessage() for each in caplog.records if each.name == "winback.operators"]
     assert sum("nothing is sent at once" in each for each in said) == 1
 
