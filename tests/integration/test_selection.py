@@ -212,6 +212,9 @@ def test_two_people_with_one_address_get_one_message(warehouse: Warehouse, shop:
     assert selected.n_treated + selected.n_holdout == 1
     assert selected.n_planned == selected.n_treated
     assert list(reasons(warehouse).values()) == ["address_of_another_customer"] * 19
+    assert warehouse.execute(
+        "select distinct evidence ->> 'customer' from ops.verdict where not is_eligible"
+    ) == warehouse.execute("select customer_key from ops.assignment where arm <> 'excluded'")
     # the others stay excluded, whoever of them comes first by key
     [again] = up_to_select(AS_OF + timedelta(days=1))[1]
     assert (again.n_treated, again.n_holdout, again.n_excluded) == (0, 0, 0)
@@ -249,6 +252,13 @@ def test_a_corrected_order_does_not_draw_the_same_silence_again(
     assert (second.n_holdout, second.n_treated) == (0, 0)
     assert second.n_excluded == first.n_holdout + first.n_treated
     assert set(reasons(warehouse).values()) == {"drawn_under_another_lapse"}
+    assert warehouse.execute(
+        "select count(*), count(distinct drawn.assignment_id) from ops.verdict as v"
+        " inner join ops.assignment as drawn on drawn.customer_key = v.customer_key"
+        "  and drawn.assignment_id = (v.evidence ->> 'assignment')::bigint"
+        "  and drawn.arm <> 'excluded'"
+        " where v.reasons = array['drawn_under_another_lapse']"
+    ) == [(second.n_excluded, second.n_excluded)]
 
 
 def test_two_campaigns_do_not_write_to_the_same_person(

@@ -292,6 +292,14 @@ def test_a_token_confirms_what_it_was_made_for_and_nothing_else() -> None:
         ("ada+shop@example.com", "ada+shop@example.com"),
         ("a.d.a@example.com", "a.d.a@example.com"),
         ("JÜRGEN@example.com", "jürgen@example.com"),
+        # the same letter, written as two
+        ("ju\u0308rgen@example.com", "jürgen@example.com"),
+        # the same domain, as people write it and as the DNS has it
+        ("ada@Müller.de", "ada@xn--mller-kva.de"),
+        ("ada@XN--MLLER-KVA.de", "ada@xn--mller-kva.de"),
+        ("ada@straße.example", "ada@xn--strae-oqa.example"),
+        ("ada@\u200d.example", "ada@\u200d.example"),
+        ("ohne at: ü", "ohne at: ü"),
     ],
 )
 def test_how_an_address_is_normalised(written: str, hashed: str) -> None:

@@ -53,3 +53,12 @@ def test_the_feed_reference_follows_the_declaration() -> None:
     assert PATH.read_text(encoding="utf-8") == reference(), (
         "run `PYTHONPATH=plugins .venv/bin/python -m winback.extract.feed_reference`"
     )
+
+
+def test_what_stays_for_ever_once_it_was_told() -> None:
+    assert {
+        (feed.name, column.name)
+        for feed in FEEDS.values()
+        for column in feed.columns
+        if column.is_for_ever
+    } == {("customers", "objected_at"), ("consents", "withdrawn_at")}

@@ -1,17 +1,34 @@
 -- Whoever objected to advertising, to the shop or by a message of ours (a suppression of the
--- person, which counts at once). Nobody of them is scored, and no model learns from them. Only a
--- newer express consent to advertising lifts it, unless that was withdrawn.
-with said as (
+-- person, which counts at once), and whoever else has the address. Nobody of them is scored, and
+-- no model learns from them. Only a newer express consent to advertising lifts it, unless that was
+-- withdrawn.
+with told_by as (
     select
         customer_key,
+        email_hash as address_hash,
         objected_at
     from {{ ref('stg_customers__objected') }}
     union all
     select
         customer_key,
+        address_hash,
         coalesce(renewed_at, suppressed_at) as objected_at
     from {{ source('ops', 'suppression') }}
     where scope = 'person'
+),
+
+said as (
+    select
+        customer_key,
+        objected_at
+    from told_by
+    union all
+    select
+        customers.customer_key,
+        told_by.objected_at
+    from told_by
+    inner join {{ ref('stg_customers') }} as customers
+        on told_by.address_hash = customers.email_hash
 ),
 
 objections as (
@@ -47,8 +64,7 @@ told as (
 consents as (
     select
         coalesce(merged.person_key, told.customer_key) as customer_key,
-        max(case when told.is_express and told.withdrawn_at is null then told.granted_at end)
-            as granted_at,
+        max(case when told.is_express then told.granted_at end) as granted_at,
         max(told.withdrawn_at) as withdrawn_at
     from told
     left join {{ ref('int_customers__merged') }} as merged

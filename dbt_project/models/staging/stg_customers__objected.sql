@@ -2,6 +2,7 @@
 -- objection outlives it.
 select
     customer_key,
+    email_hash,
     objected_at
 from {{ source('raw', 'customers') }}
 where {{ is_known('objected_at') }}

@@ -6,8 +6,12 @@ warehouse that changed its key would no longer recognise its own suppressions, s
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
 from hashlib import sha256
+
+import idna
 
 from winback.errors import SettingsError
 from winback.settings import settings
@@ -74,8 +78,19 @@ def customer_hasher(dataset: str) -> Callable[[str], str]:
 
 
 def normalise_email(address: str) -> str:
-    """The form of an e-mail address that is hashed: no blanks around it, lower case."""
-    return address.strip().lower()
+    """The form of an e-mail address that is hashed.
+
+    No blanks around it, lower case, one way of writing accents (Unicode's form C), and the domain
+    as the DNS has it (IDNA, UTS 46).
+    """
+    plain = address.strip().lower()
+    if plain.isascii():
+        return plain
+    name, at, domain = unicodedata.normalize("NFC", plain).rpartition("@")
+    # what is no name of the DNS stays as it is
+    with suppress(idna.IDNAError):
+        domain = idna.encode(domain, uts46=True).decode()
+    return f"{name}{at}{domain}"
 
 
 def address_hash(channel: str, address: str) -> str:

@@ -85,23 +85,32 @@ where rules.customer_key = judged.customer_key
 # A late or corrected order gives the same silence another name. Whoever was drawn for it keeps the
 # arm: a holdout must not be written to, and whoever was written to is no holdout.
 _SAME_SILENCE = """
-update judged set is_eligible = false, reasons = reasons || array['drawn_under_another_lapse']
-where exists (
-    select 1 from ops.assignment as drawn
+update judged set is_eligible = false, reasons = reasons || array['drawn_under_another_lapse'],
+    evidence = coalesce(evidence, '{}') || jsonb_build_object('assignment', earlier.assignment_id)
+from (
+    select before.customer_key, min(drawn.assignment_id) as assignment_id
+    from ops.assignment as drawn
     left join ops.person as person using (customer_key)
+    inner join judged as before
+        on before.customer_key = coalesce(person.person_key, drawn.customer_key)
     where drawn.campaign_id = %(campaign)s
-        and coalesce(person.person_key, drawn.customer_key) = judged.customer_key
-        and drawn.lapse_id <> judged.lapse_id
+        and drawn.lapse_id <> before.lapse_id
         and drawn.arm <> 'excluded'
         and drawn.window_ends_at >= %(known_until)s
-        and judged.last_ordered_at <= drawn.window_starts_at
-)
+        and before.last_ordered_at <= drawn.window_starts_at
+    group by before.customer_key
+) as earlier
+where earlier.customer_key = judged.customer_key
 """
 
 # one person of an address stands for all: another would get the same mail, or spoil the holdout
 _ONE_PER_ADDRESS = """
 with ranked as (
-    select customer_key, row_number() over (
+    select customer_key, row_number() over same_address as position,
+        first_value(customer_key) over same_address as chosen_key
+    from judged
+    where is_eligible
+    window same_address as (
         partition by address_hash
         order by
             exists (
@@ -110,12 +119,11 @@ with ranked as (
                     and drawn.arm <> 'excluded'
             ) desc,
             customer_key
-    ) as position
-    from judged
-    where is_eligible
+    )
 )
 
-update judged set is_eligible = false, reasons = array['address_of_another_customer']
+update judged set is_eligible = false, reasons = array['address_of_another_customer'],
+    evidence = coalesce(evidence, '{}') || jsonb_build_object('customer', ranked.chosen_key)
 from ranked
 where ranked.customer_key = judged.customer_key and ranked.position > 1
 """

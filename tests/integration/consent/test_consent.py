@@ -72,6 +72,37 @@ def test_a_use_keeps_a_consent_alive(shop: Shop) -> None:
     assert shop.verdict().reasons == []
 
 
+def test_what_has_lapsed_does_not_come_alive_by_a_later_message(shop: Shop) -> None:
+    shop.customer(**FOUR)
+    shop.consent(granted_at=ago(1000), confirmed_at=ago(1000))
+    assert shop.verdict().evidence["ground"] == "existing_customer"
+    # sent to an existing customer, 900 days after the consent was given
+    shop.sent(100)
+    assert shop.verdict().evidence["ground"] == "existing_customer"
+
+
+def test_a_message_for_another_purpose_is_no_use(shop: Shop) -> None:
+    shop.customer()
+    shop.consent(granted_at=ago(1000), confirmed_at=ago(1000), purpose="survey")
+    shop.campaign('{"purpose": "survey"}')
+    for days in (700, 100):
+        shop.sent(days)
+    assert shop.verdict().reasons == ["consent_unused_too_long"]
+    shop.warehouse.execute(
+        'update ops.campaign set definition = \'{"purpose": "survey"}\''
+        " where campaign_id = 'earlier'"
+    )
+    assert shop.verdict().reasons == []
+
+
+def test_a_request_that_nobody_confirmed_takes_nothing_away(shop: Shop) -> None:
+    shop.customer()
+    shop.consent()
+    shop.consent(consent_id="b", granted_at=ago(10), confirmed_at=None)
+    verdict = shop.verdict()
+    assert (verdict.reasons, verdict.evidence["consent"]) == ([], "consent of ada")
+
+
 def test_a_consent_for_an_older_address_does_not_hide_the_one_for_todays(shop: Shop) -> None:
     shop.customer()
     shop.consent(consent_id="today", email_hash="hash of ada")

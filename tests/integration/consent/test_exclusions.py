@@ -37,6 +37,78 @@ def test_what_is_known_of_one_number_counts_for_the_person(shop: Shop) -> None:
     assert (verdict.reasons, verdict.evidence["minor"]) == (["minor"], "twin")
 
 
+INVOICE = {
+    "payment_id": "p1", "customer_key": "ada", "amount_cents": 100, "currency": "EUR",
+    "invoiced_at": ago(60), "snapshot_id": 1,
+}  # fmt: skip
+COMPLAINT = {
+    "complaint_id": "c1", "customer_key": "ada", "reason": "delivery", "opened_at": ago(30),
+    "snapshot_id": 1,
+}  # fmt: skip
+WISH = {
+    "customer_key": "ada", "channel": "email", "is_wanted": False, "stated_at": ago(20),
+    "snapshot_id": 1,
+}  # fmt: skip
+SUPPRESSION = {
+    "customer_key": "ada", "address_hash": "of long ago", "scope": "person",
+    "reason": "unsubscribe", "suppressed_at": ago(20),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "reason"),
+    [
+        ("raw.payments", INVOICE | {"n_reminders": 1}, "in_dunning"),
+        ("raw.payments", INVOICE | {"is_disputed": True}, "in_dispute"),
+        ("raw.complaints", COMPLAINT, "open_complaint"),
+        ("raw.contact_preferences", WISH, "channel_not_wanted"),
+        ("ops.suppression", SUPPRESSION, "suppressed"),
+    ],
+)
+def test_what_happened_under_one_number_counts_for_the_person(
+    shop: Shop, table: str, row: dict[str, object], reason: str
+) -> None:
+    shop.customer("ada")
+    shop.consent("ada")
+    shop.customer("twin", registered_at=ago(1))
+    shop.put(table, **row | {"customer_key": "twin"})
+    assert shop.verdict().reasons == []
+    shop.put(
+        "ops.customer_merge", customer_key="twin", winner_key="ada", evidence="email",
+        email_hash="x", merged_as_of=AS_OF,
+    )  # fmt: skip
+    assert shop.verdict().reasons == [reason]
+
+
+def test_an_objection_told_under_one_number_counts_for_the_person(shop: Shop) -> None:
+    shop.customer("ada")
+    shop.consent("ada")
+    shop.customer("twin", objected_at=ago(20))
+    assert shop.verdict().reasons == []
+    shop.put(
+        "ops.customer_merge", customer_key="twin", winner_key="ada", evidence="email",
+        email_hash="x", merged_as_of=AS_OF,
+    )  # fmt: skip
+    assert shop.verdict().reasons == ["objected"]
+
+
+@pytest.mark.parametrize(
+    ("address", "reasons"),
+    [("hash of ada", []), ("hash of twin", ["consent_for_another_address"])],
+)
+def test_a_consent_without_an_address_is_for_the_one_of_its_number(
+    shop: Shop, address: str, reasons: list[str]
+) -> None:
+    shop.customer("ada")
+    shop.customer("twin", email_hash=address)
+    shop.consent("twin")
+    shop.put(
+        "ops.customer_merge", customer_key="twin", winner_key="ada", evidence="email",
+        email_hash="x", merged_as_of=AS_OF,
+    )  # fmt: skip
+    assert shop.verdict("ada").reasons == reasons
+
+
 @pytest.mark.parametrize(
     ("payment", "reason"),
     [
@@ -55,11 +127,7 @@ def test_what_is_known_of_one_number_counts_for_the_person(shop: Shop) -> None:
 def test_who_owes_or_contests(shop: Shop, payment: dict[str, object], reason: str | None) -> None:
     shop.customer()
     shop.consent()
-    invoice = {
-        "payment_id": "p1", "customer_key": "ada", "amount_cents": 100, "currency": "EUR",
-        "invoiced_at": ago(60), "snapshot_id": 1,
-    }  # fmt: skip
-    shop.put("raw.payments", **invoice | payment)
+    shop.put("raw.payments", **INVOICE | payment)
     verdict = shop.verdict()
     assert verdict.reasons == ([reason] if reason else [])
     assert verdict.evidence.get("payment") == ("p1" if reason else None)
@@ -68,10 +136,7 @@ def test_who_owes_or_contests(shop: Shop, payment: dict[str, object], reason: st
 def test_an_open_complaint_forbids_all_but_its_remedy(shop: Shop) -> None:
     shop.customer()
     shop.consent()
-    shop.put(
-        "raw.complaints", complaint_id="c1", customer_key="ada", reason="delivery",
-        opened_at=ago(30), snapshot_id=1,
-    )  # fmt: skip
+    shop.put("raw.complaints", **COMPLAINT)
     verdict = shop.verdict()
     assert (verdict.reasons, verdict.evidence["complaint"]) == (["open_complaint"], "c1")
     # somebody's own contact person is there to settle it
@@ -90,10 +155,7 @@ def test_an_open_complaint_forbids_all_but_its_remedy(shop: Shop) -> None:
 def test_the_newest_wish_counts_wherever_it_was_said(shop: Shop) -> None:
     shop.customer()
     shop.consent()
-    shop.put(
-        "raw.contact_preferences", customer_key="ada", channel="email", is_wanted=False,
-        stated_at=ago(20), snapshot_id=1,
-    )  # fmt: skip
+    shop.put("raw.contact_preferences", **WISH)
     assert shop.verdict().reasons == ["channel_not_wanted"]
     page = {"customer_key": "ada", "channel": "email", "message_id": "1" * 32}
     shop.put("ops.contact_preference", is_wanted=True, stated_at=ago(10), **page)
@@ -137,8 +199,11 @@ def test_only_the_contact_person(shop: Shop) -> None:
     for channel in ("email", "phone"):
         shop.put(
             "ops.contact_preference", customer_key="ada", channel=channel, is_wanted=True,
-            is_by_contact_person=True, message_id="1" * 32,
+            is_by_contact_person=True, message_id="1" * 32, stated_at=ago(30),
         )  # fmt: skip
+    assert shop.verdict().reasons == ["contact_person_only"]
+    # what the shop was told later says nothing about it
+    shop.put("raw.contact_preferences", **WISH | {"is_wanted": True})
     assert shop.verdict().reasons == ["contact_person_only"]
     # the contact person's own letter or call
     assert shop.verdict(campaign="").reasons == []

@@ -86,6 +86,56 @@ def test_who_took_a_consent_back_is_no_existing_customer(shop: Shop) -> None:
     assert "ground" not in verdict.evidence
 
 
+@pytest.mark.parametrize(
+    ("channel", "kind", "after"),
+    [
+        ("email", "consumer", {"confirmed_at": None}),
+        ("email", "consumer", {"email_hash": "hash of another address"}),
+        ("phone", "business", {"ground": "presumed"}),
+        ("letter", "consumer", {"confirmed_at": None}),
+    ],
+)
+def test_nothing_less_than_a_new_consent_undoes_a_withdrawal(
+    shop: Shop, channel: str, kind: str, after: dict[str, object]
+) -> None:
+    shop.customer(kind=kind, **FOUR)
+    shop.consent(channel=channel, withdrawn_at=ago(20))
+    assert shop.verdict(channel=channel).reasons == ["consent_withdrawn"]
+    shop.consent(
+        consent_id="b", channel=channel, **{"granted_at": ago(10), "confirmed_at": ago(10)} | after
+    )
+    verdict = shop.verdict(channel=channel)
+    assert verdict.reasons == ["consent_withdrawn"]
+    assert verdict.evidence["consent"] == "consent of ada"
+    shop.consent(consent_id="c", channel=channel, granted_at=ago(5), confirmed_at=ago(5))
+    assert shop.verdict(channel=channel).reasons == []
+
+
+def test_a_withdrawal_whose_row_is_gone_stands(shop: Shop) -> None:
+    shop.customer(**FOUR)
+    shop.consent(withdrawn_at=ago(20), deleted_at=ago(10))
+    assert shop.verdict().reasons == ["consent_withdrawn"]
+    shop.consent(consent_id="b", granted_at=ago(20), confirmed_at=ago(20))
+    # of the same instant: the withdrawal wins
+    assert shop.verdict().reasons == ["consent_withdrawn"]
+
+
+def test_an_objection_is_lifted_by_what_was_confirmed_after_it_alone(shop: Shop) -> None:
+    shop.customer(objected_at=ago(100))
+    shop.consent(granted_at=ago(5), confirmed_at=ago(300))
+    assert shop.verdict().reasons == ["objected"]
+
+
+def test_an_objection_holds_for_the_address_under_whichever_number(shop: Shop) -> None:
+    shop.customer("gone", email_hash="same", objected_at=ago(90), deleted_at=ago(85))
+    shop.customer("anew", email_hash="same", registered_at=ago(50), **FOUR)
+    assert "objected" in shop.verdict("anew").reasons
+    shop.consent("anew")
+    assert shop.verdict("anew").reasons == ["objected"]
+    shop.consent("anew", consent_id="later", granted_at=ago(80), confirmed_at=ago(80))
+    assert shop.verdict("anew").reasons == []
+
+
 def test_the_rule_lapses_without_use_as_a_consent_does(shop: Shop) -> None:
     old = {"address_from_sale_at": ago(740), "opt_out_notice_at": ago(740)}
     shop.customer(**FOUR | old)

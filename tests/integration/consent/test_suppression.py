@@ -34,7 +34,10 @@ def test_only_a_new_express_consent_lifts_a_suppression(
     shop.consent(consent_id="b", granted_at=ago(101), confirmed_at=ago(99))
     assert shop.verdict().reasons == ["suppressed"]
     shop.consent(consent_id="c", granted_at=ago(90), confirmed_at=None)
-    assert shop.verdict().reasons == ["suppressed", "consent_unconfirmed"]
+    assert shop.verdict().reasons == ["suppressed"]
+    # of a business, on grounds that it never said
+    shop.consent(consent_id="p", granted_at=ago(85), confirmed_at=ago(85), ground="presumed")
+    assert shop.verdict().reasons == ["suppressed"]
     shop.consent(consent_id="d", granted_at=ago(80), confirmed_at=ago(80), email_hash="other")
     assert "suppressed" in shop.verdict().reasons
     shop.consent(consent_id="e", granted_at=ago(70), confirmed_at=ago(70))

@@ -81,7 +81,13 @@ CONSENTS = Feed(
         Column("channel", "text", "what the customer agreed to", allowed=CHANNELS),
         Column("granted_at", "timestamp", "when the customer asked for it"),
         Column("confirmed_at", "timestamp", "double opt-in confirmed", is_required=False),
-        Column("withdrawn_at", "timestamp", "when it was taken back", is_required=False),
+        Column(
+            "withdrawn_at",
+            "timestamp",
+            "when it was taken back; kept when it is not told any more, until it is given anew",
+            is_required=False,
+            is_for_ever=True,
+        ),
         Column("text_version", "text", "which text the customer agreed to"),
         Column("source", "text", "where it was given, such as checkout"),
         Column(

@@ -74,6 +74,14 @@ def create_indexes(feed: Feed) -> list[sql.Composed]:
                 " with (autosummarize = on)"
             ).format(sql.Identifier(time_index(feed)), table, event_time)
         )
+    if feed.name == "customers":
+        # whoever objected has objected for their address, under whichever number
+        statements.append(
+            sql.SQL(
+                "create index if not exists customers_who_objected on {} (email_hash)"
+                " where objected_at is not null"
+            ).format(table)
+        )
     if "customer_key" not in raw_key(feed) and any(c.kind == "customer" for c in feed.columns):
         statements.append(
             sql.SQL("create index if not exists {} on {} (customer_key, {})").format(

@@ -50,6 +50,12 @@ with campaign as (
     where c.campaign_id = for_campaign
 ),
 
+same_purpose as (
+    select coalesce(array_agg(c.campaign_id), '{}') as campaign_ids
+    from ops.campaign as c
+    where coalesce(c.definition ->> 'purpose', 'marketing') = (select purpose from campaign)
+),
+
 allowed as (
     select country, kind, array_agg(ground) as grounds
     from ops.country_rule
@@ -85,7 +91,7 @@ asked as (
             min(each.customer_key) filter (where each.is_minor) as minor_key,
             min(each.customer_key) filter (where each.is_deceased) as deceased_key,
             min(each.customer_key) filter (where each.is_insolvent) as insolvent_key,
-            max(each.objected_at) filter (where each.objected_at < known_until) as objected_at
+            max(each.objected_at) filter (where each.objected_at < known_until) as told_at
         from raw.customers as each
         cross join lateral (
             select each.customer_key = person.customer_key and each.deleted_at is null as is_it
@@ -95,8 +101,15 @@ asked as (
 ),
 
 customer as (
-    select asked.*, coalesce(allowed.grounds, '{}') as grounds
+    select asked.*, coalesce(allowed.grounds, '{}') as grounds,
+        greatest(asked.told_at, by_address.told_at) as objected_at
     from asked
+    -- whoever else has, or had, one of these addresses
+    cross join lateral (
+        select max(other.objected_at) as told_at
+        from raw.customers as other
+        where other.email_hash = any(asked.address_hashes) and other.objected_at < known_until
+    ) as by_address
     left join allowed on allowed.country = asked.country and allowed.kind = asked.kind
 ),
 
@@ -116,16 +129,19 @@ facts as materialized (
         consent.consent_id,
         consent.granted_at,
         consent.confirmed_at,
+        consent.given_at,
         consent.withdrawn_at,
+        consent.is_express,
         consent.is_confirmed,
         consent.is_presumed,
         consent.is_for_address,
+        customer.members,
         sent.last_used_on,
         sent.last_sent_on,
         sent.n_messages,
         wish.is_wanted,
         wish.pause_days,
-        wish.is_by_contact_person,
+        by_person.is_wanted as is_by_contact_person,
         wish.stated_at as wish_stated_at,
         debt.dunned_payment_id,
         debt.disputed_payment_id,
@@ -166,10 +182,8 @@ facts as materialized (
             ) as s
             -- only new express consent for the address lifts it
             where not coalesce(
-                consent.is_confirmed and consent.is_for_address and not consent.is_presumed
-                and consent.withdrawn_at is null
-                and least(consent.granted_at, consent.confirmed_at)
-                    > coalesce(s.renewed_at, s.suppressed_at),
+                consent.is_express and consent.withdrawn_at is null
+                and consent.given_at > coalesce(s.renewed_at, s.suppressed_at),
                 false
             )
         ) as suppression_id,
@@ -200,45 +214,75 @@ facts as materialized (
         )) as other_message_id
     from customer
     left join lateral (
-        -- A withdrawal of the same instant wins over a grant, and a consent for an address that they
-        -- do not have any more shows only where there is nothing else. Looked up for each: the
-        -- planner took a join for one of two rows, and compared a thousand with a thousand.
-        select given.*,
-            coalesce(given.email_hash = customer.address_hash, given.email_hash is null)
-                as is_for_address
+        -- A withdrawal stands, whichever row tells it and whether or not the source still has it,
+        -- until there is express consent that was asked for and confirmed after it: a request that
+        -- nobody confirmed gives nothing, and takes nothing away.
+        select best.*, case when is_taken_back then last_withdrawn_at end as withdrawn_at,
+            case when is_taken_back then withdrawn_id else given_id end as consent_id
         from (
-            select c.consent_id, c.granted_at, c.confirmed_at,
-                case when for_channel in ('email', 'ads') then c.email_hash end as email_hash,
-                case when c.withdrawn_at < known_until then c.withdrawn_at end as withdrawn_at,
-                coalesce(c.confirmed_at < known_until, false) as is_confirmed,
-                coalesce(c.ground, 'express') = 'presumed' as is_presumed
-            from raw.consents as c
-            where c.customer_key = any(customer.members)
-                and c.deleted_at is null
-                and c.channel = for_channel
-                and coalesce(c.purpose, 'marketing') = (select purpose from campaign)
-                and c.granted_at < known_until
-            union all
-            select 'opt-in-' || r.request_id, r.requested_at, r.confirmed_at, r.address_hash, null,
-                true, false
-            from ops.opt_in_request as r
-            where r.customer_key = any(customer.members)
-                and r.channel = for_channel
-                and r.purpose = (select purpose from campaign)
-                and r.confirmed_at is not null
-        ) as given
-        order by
-            given.email_hash is distinct from customer.address_hash
-                and given.email_hash is not null and given.withdrawn_at is null,
-            coalesce(given.withdrawn_at, given.granted_at) desc,
-            given.withdrawn_at desc nulls last
-        limit 1
+            -- Looked up for each: the planner took a join for one of two rows, and compared a
+            -- thousand with a thousand.
+            select given.*, fits.is_for_address, valid.is_express,
+                first_value(given.taken_back_at) over taken_back as last_withdrawn_at,
+                first_value(given.given_id) over taken_back as withdrawn_id
+            from (
+                select c.consent_id as given_id, c.customer_key as giver_key, c.granted_at,
+                    c.confirmed_at, least(c.granted_at, c.confirmed_at) as given_at,
+                    case when for_channel in ('email', 'ads') then c.email_hash end as email_hash,
+                    case when c.withdrawn_at < known_until then c.withdrawn_at end as taken_back_at,
+                    coalesce(c.confirmed_at < known_until, false) as is_confirmed,
+                    coalesce(c.ground, 'express') = 'presumed' as is_presumed,
+                    c.deleted_at is null as is_there
+                from raw.consents as c
+                where c.customer_key = any(customer.members)
+                    and (c.deleted_at is null or c.withdrawn_at < known_until)
+                    and c.channel = for_channel
+                    and coalesce(c.purpose, 'marketing') = (select purpose from campaign)
+                    and c.granted_at < known_until
+                union all
+                select 'opt-in-' || r.request_id, r.customer_key, r.requested_at, r.confirmed_at,
+                    r.requested_at, r.address_hash, null, true, false, true
+                from ops.opt_in_request as r
+                where r.customer_key = any(customer.members)
+                    and r.channel = for_channel
+                    and r.purpose = (select purpose from campaign)
+                    and r.confirmed_at is not null
+            ) as given
+            cross join lateral (
+                select case
+                    when given.email_hash is not null
+                        then coalesce(given.email_hash = customer.address_hash, false)
+                    -- without an address it is for the one of the number that gave it
+                    when for_channel not in ('email', 'ads')
+                        or given.giver_key = customer.customer_key then true
+                    else exists (
+                        select 1 from raw.customers as giver
+                        where giver.customer_key = given.giver_key
+                            and giver.email_hash = customer.address_hash
+                    )
+                end as is_for_address
+            ) as fits
+            cross join lateral (
+                select given.is_there and given.is_confirmed and not given.is_presumed
+                    and fits.is_for_address as is_express
+            ) as valid
+            window taken_back as (order by given.taken_back_at desc nulls last)
+            order by valid.is_express desc, given.is_there desc, fits.is_for_address desc,
+                given.is_presumed desc, given.given_at desc, given.given_id
+            limit 1
+        ) as best
+        cross join lateral (
+            select best.last_withdrawn_at is not null
+                and not (best.is_express and best.given_at > best.last_withdrawn_at)
+                as is_taken_back
+        ) as judged
     ) as consent on true
     cross join lateral (
         select
             count(*) as n_messages,
             max(o.as_of) filter (
                 where o.channel = for_channel and o.accepted_at is not null
+                    and o.campaign_id = any((select campaign_ids from same_purpose)::text[])
             ) as last_used_on,
             max(o.as_of) filter (
                 where o.channel = for_channel and (
@@ -273,41 +317,64 @@ facts as materialized (
         -- the newest counts, wherever it was said
         select said.* from (
             select w.stated_at, w.is_wanted and coalesce(w.max_per_month, 1) > 0 as is_wanted,
-                ceil(30.0 / nullif(w.max_per_month, 0))::int as pause_days,
-                false as is_by_contact_person
+                ceil(30.0 / nullif(w.max_per_month, 0))::int as pause_days
             from raw.contact_preferences as w
             where w.customer_key = any(customer.members) and w.channel = for_channel
                 and w.deleted_at is null and w.stated_at < known_until
             union all
-            select w.stated_at, w.is_wanted, w.pause_days, w.is_by_contact_person
+            select w.stated_at, w.is_wanted, w.pause_days
             from ops.contact_preference as w
             where w.customer_key = any(customer.members) and w.channel = for_channel
         ) as said
         order by said.stated_at desc, said.is_wanted
         limit 1
     ) as wish on true
+    left join lateral (
+        -- only the page asks for it, so that nothing the shop tells takes it back
+        select w.is_by_contact_person as is_wanted
+        from ops.contact_preference as w
+        where w.customer_key = any(customer.members) and w.channel = for_channel
+        order by w.stated_at desc, w.is_by_contact_person desc
+        limit 1
+    ) as by_person on true
 ),
 
 grounded as (
     select facts.*,
         case
             when withdrawn_at is not null then null
-            when is_for_address and is_confirmed and not is_presumed
-                and greatest(confirmed_at::date, last_used_on) >= used_since then 'consent'
-            when consent_id is not null and is_presumed and is_for_address
-                and 'presumed_consent' = any(grounds)
-                and greatest(granted_at::date, last_used_on) >= used_since then 'presumed_consent'
+            when is_express and (
+                confirmed_at::date >= used_since or last_used_on >= used_since
+                and ops.stayed_in_use(
+                    members, for_channel, campaign_ids, confirmed_at::date, eligibility.as_of,
+                    consent_unused_months
+                )
+            ) then 'consent'
+            when is_presumed and is_for_address and 'presumed_consent' = any(grounds) and (
+                granted_at::date >= used_since or last_used_on >= used_since
+                and ops.stayed_in_use(
+                    members, for_channel, campaign_ids, granted_at::date, eligibility.as_of,
+                    consent_unused_months
+                )
+            ) then 'presumed_consent'
             when is_existing_customer and for_channel = 'email'
                 -- the rule is for offers; questions need a consent to be asked
                 and (select purpose from campaign) = 'marketing'
                 and 'existing_customer' = any(grounds)
-                and greatest(address_from_sale_at::date, last_used_on) >= used_since
-                then 'existing_customer'
+                and (
+                    address_from_sale_at::date >= used_since or last_used_on >= used_since
+                    and ops.stayed_in_use(
+                        members, for_channel, campaign_ids, address_from_sale_at::date,
+                        eligibility.as_of, consent_unused_months
+                    )
+                ) then 'existing_customer'
             when 'until_objection' = any(grounds) then 'until_objection'
         end as ground
     from facts
     cross join (
-        select eligibility.as_of - make_interval(months => consent_unused_months) as used_since
+        select campaign_ids,
+            eligibility.as_of - make_interval(months => consent_unused_months) as used_since
+        from same_purpose
     ) as limits
 ),
 
@@ -319,7 +386,7 @@ judged as (
                 then 'no_address' end,
             case when suppression_id is not null then 'suppressed' end,
             case when objected_at is not null
-                and not coalesce(ground = 'consent' and granted_at > objected_at, false)
+                and not coalesce(ground = 'consent' and given_at > objected_at, false)
                 then 'objected' end,
             case when withdrawn_at is not null then 'consent_withdrawn' end,
             case when ground is null and consent_id is null then 'consent_missing' end,
