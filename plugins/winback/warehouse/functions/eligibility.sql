@@ -339,7 +339,8 @@ facts as materialized (
     ) as by_person on true
 ),
 
-grounded as (
+-- materialized: the reasons ask for the ground many times over
+grounded as materialized (
     select facts.*,
         case
             when withdrawn_at is not null then null
