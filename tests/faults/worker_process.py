@@ -18,6 +18,7 @@ from typing import Any
 
 from winback.outreach import (
     dispatch,
+    lane,
     last_check,
     ledger,
     lost_answers,
@@ -30,14 +31,14 @@ from winback.outreach.sendgrid_transport import SendGridTransport
 # step: whose function, which, and whether it is met before or after that function's work
 STEPS: dict[str, tuple[Any, str, str]] = {
     "before_claim": (ledger, "claim", "before"),
-    "after_claim": (dispatch._Run, "_send", "before"),
+    "after_claim": (lane.Lane, "_send", "before"),
     "after_check": (last_check, "check", "after"),
-    "before_dispatch_commit": (dispatch, "body_of", "after"),
+    "before_dispatch_commit": (lane, "body_of", "after"),
     "after_dispatch_commit": (SendGridTransport, "send", "before"),
     "during_request": (http.client.HTTPConnection, "send", "halfway"),
     "after_response": (SendGridTransport, "send", "after"),
     "before_outcome_commit": (ledger, "accepted", "after"),
-    "after_outcome_commit": (dispatch._Run, "_stop_if_needed", "before"),
+    "after_outcome_commit": (lane.Lane, "_stop_if_needed", "before"),
     "before_ask_commit": (scheduled_batches, "ask_for_campaigns_that_rest", "after"),
     "after_ask_commit": (lost_answers, "note_question", "before"),
     "after_question_commit": (sendgrid_schedule, "cancel", "before"),

@@ -1,7 +1,7 @@
 """What the requests of a campaign are made of: its mails, whoever keeps their text, and the time.
 
 Puts together what `message.py`, `template_mail.py` and the files of SendGrid offer. When a request
-is made is decided in `dispatch.py`.
+is made is decided in `lane.py`.
 """
 
 from __future__ import annotations

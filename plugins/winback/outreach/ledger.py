@@ -5,7 +5,7 @@ What waits at the provider is taken back by `scheduled_batches.py`, or unknown b
 what a worker left behind that ended is settled by `ended_workers.py`.
 The database refuses any other transition. Rows are planned by `select/planned_messages.py`; events
 move them in `record/events.py`; what is asked before a request is `last_check.py`; when to do what
-is decided in `dispatch.py`; whether a campaign runs is `campaign_state.py`.
+is decided in `lane.py`; whether a campaign runs is `campaign_state.py`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """SendGrid: its mail request, its library and its errors.
 
 Turns a mail and its recipients into one request and every possible answer into one `Outcome`. What
-follows from an outcome is decided in `dispatch.py`. Of its API, what concerns scheduled batches is
+follows from an outcome is decided in `lane.py`. Of its API, what concerns scheduled batches is
 `sendgrid_schedule.py`, and what concerns templates kept there `sendgrid_templates.py`. The sandbox
 speaks the same API.
 """

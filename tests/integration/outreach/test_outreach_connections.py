@@ -14,7 +14,8 @@ import pytest
 from tests.integration.outreach.test_outreach_workers import wait_until
 from tests.mail_flow import MailFlow, configure, n_planned, run_task_outreach, send
 from winback.errors import CampaignError, DispatchRefused, SettingsError
-from winback.outreach import dispatch
+from winback.outreach import dispatch, lane
+from winback.outreach.lane import Lane
 from winback.outreach.sendgrid_transport import Outcome, SendGridTransport
 from winback.settings import settings
 
@@ -106,7 +107,7 @@ def test_rejections_of_one_are_no_fault_of_the_mail_when_another_was_taken(
     flow: MailFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configure(flow, monkeypatch, send_batch_size=1, send_connections=2)
-    monkeypatch.setattr(dispatch, "MOST_REJECTED", 3)
+    monkeypatch.setattr(lane, "MOST_REJECTED", 3)
     n, real = n_planned(flow), SendGridTransport.send
     n_rejected, were_enough = 0, threading.Event()
 
@@ -134,7 +135,7 @@ def test_rejections_of_all_stop_the_campaign_together(
     flow: MailFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configure(flow, monkeypatch, send_batch_size=1, send_connections=3)
-    monkeypatch.setattr(dispatch, "MOST_REJECTED", 4)
+    monkeypatch.setattr(lane, "MOST_REJECTED", 4)
     flow.sandbox.fault("bad_recipient_400", requests=1000)
     with pytest.raises(CampaignError, match=r"rejected \d messages"):
         send(flow)
@@ -150,11 +151,11 @@ def test_a_task_that_airflow_terminates_ends_after_the_requests_under_way(
     configure(flow, monkeypatch, send_batch_size=1, send_connections=2)
     n, real = n_planned(flow), SendGridTransport.send
     n_requests, ends = 0, []
-    send_all = dispatch._Run.send_all
+    send_all = Lane.send_all
 
-    def send_all_until_the_end(run: dispatch._Run) -> None:
-        ends.append(run.end)
-        send_all(run)
+    def send_all_until_the_end(connection: Lane) -> None:
+        ends.append(connection.run.end)
+        send_all(connection)
 
     def send_and_be_told_to_end(self: SendGridTransport, body: Any) -> Outcome:
         nonlocal n_requests
@@ -166,7 +167,7 @@ def test_a_task_that_airflow_terminates_ends_after_the_requests_under_way(
         return real(self, body)
 
     monkeypatch.setattr(SendGridTransport, "send", send_and_be_told_to_end)
-    monkeypatch.setattr(dispatch._Run, "send_all", send_all_until_the_end)
+    monkeypatch.setattr(Lane, "send_all", send_all_until_the_end)
     # as Airflow's own handler, which raises nothing
     before = signal.signal(signal.SIGTERM, lambda *_: None)
     mask = signal.pthread_sigmask(

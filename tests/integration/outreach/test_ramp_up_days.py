@@ -15,8 +15,9 @@ from fastapi.testclient import TestClient
 from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, configure, n_planned, send
 from winback import __main__ as command
 from winback.kpi.snapshot import write_snapshots
-from winback.outreach import campaign_state, dispatch, last_check, ledger, ramp_up
+from winback.outreach import campaign_state, last_check, ledger, ramp_up
 from winback.outreach.decisions import Decision
+from winback.outreach.lane import Lane
 from winback.outreach.sendgrid_transport import SendGridTransport
 from winback.select.selection import select
 from winback.settings import settings
@@ -404,7 +405,7 @@ def test_claims_are_found_by_the_index_however_many_wait(flow: MailFlow) -> None
 def day_ends_at(step: str, flow: MailFlow, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the day end once, while the first portion is at a step of its sending."""
     owner, name = {
-        "claimed": (dispatch._Run, "_prepare"),
+        "claimed": (Lane, "_prepare"),
         "on its way": (SendGridTransport, "send"),
     }[step]
     real = getattr(owner, name)
