@@ -19,6 +19,7 @@ from typing import Any
 from uuid import uuid4
 
 import httpx
+import psycopg
 import uvicorn
 from fastapi import FastAPI
 
@@ -217,6 +218,26 @@ def configure(flow: MailFlow, monkeypatch: Any, **values: object) -> None:
     for name, value in values.items():
         monkeypatch.setenv(f"WINBACK_{name.upper()}", str(value))
     settings.cache_clear()
+
+
+@contextmanager
+def written_through(flow: MailFlow) -> Iterator[None]:
+    """Lets the tests' server write through to the disk, as one that real mail is sent beside."""
+    with psycopg.connect(flow.warehouse.server_url("postgres"), autocommit=True) as server:
+
+        def set_it(value: str) -> None:
+            server.execute(f"alter system set fsync = {value}".encode())
+            server.execute("select pg_reload_conf()")
+            deadline = time.monotonic() + 30
+            while flow.warehouse.execute("show fsync") != [(value,)]:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+
+        set_it("on")
+        try:
+            yield
+        finally:
+            set_it("off")
 
 
 def send(flow: MailFlow) -> dict[str, int]:

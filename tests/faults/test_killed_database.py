@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import psutil
+import psycopg
 import pytest
 
 from tests.conftest import OWNER, TEMPLATE, SandboxFactory, Warehouse, _make_template
@@ -54,6 +56,15 @@ class OwnServer:
         assert code == (-signal.SIGKILL if signum == signal.SIGKILL else 0)
         # each notices by itself, and until then would still commit what it is told
         assert psutil.wait_procs(backends, timeout=30)[1] == []
+
+    def alter_system(self, *changes: str) -> None:
+        """Changes settings for every session that begins from now on."""
+        with psycopg.connect(self.server.url(), autocommit=True) as connection:
+            for change in changes:
+                connection.execute(f"alter system {change}".encode())
+            connection.execute("select pg_reload_conf()")
+            # sessions are given what the postmaster has read by then
+            time.sleep(0.5)
 
     def start_again(self) -> None:
         """Starts it on the same data and port; it recovers by itself."""
@@ -115,6 +126,18 @@ def test_the_database_dies_at_a_step(
 
 def test_the_database_is_shut_down_at_once(flow: Planned, own: OwnServer) -> None:
     strike(flow, "after_response", partial(own.strike, signal.SIGQUIT), own.start_again)
+
+
+def test_a_server_set_to_commit_without_waiting_forgets_nothing_either(
+    flow: Planned, own: OwnServer
+) -> None:
+    values = {"synchronous_commit": "off", "wal_writer_delay": "10s"}
+    own.alter_system(*(f"set {name} = '{value}'" for name, value in values.items()))
+    assert flow.warehouse.execute("show synchronous_commit") == [("off",)]
+    try:
+        strike(flow, "after_response", partial(own.strike, signal.SIGKILL), own.start_again)
+    finally:
+        own.alter_system("reset wal_writer_delay", "set synchronous_commit = 'on'")
 
 
 def strike(

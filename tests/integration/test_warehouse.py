@@ -326,6 +326,18 @@ def test_a_block_is_committed_or_rolled_back_as_a_whole(warehouse: Warehouse) ->
     assert warehouse.execute("select feed from ops.feed_status") == [("kept",)]
 
 
+@pytest.mark.parametrize("role", [None, "sender"])
+def test_every_connection_waits_until_its_commits_are_on_disk(
+    warehouse: Warehouse, role: str | None
+) -> None:
+    [(name,)] = warehouse.execute("select current_database()")
+    warehouse.execute(f"alter database {name} set synchronous_commit = off")
+    assert warehouse.execute("show synchronous_commit") == [("off",)]
+    with connect(role) as connection:
+        connection.rollback()
+        assert connection.execute("show synchronous_commit").fetchone() == ("on",)
+
+
 def test_a_warehouse_that_is_down_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "AIRFLOW_CONN_WINBACK_WAREHOUSE"
     monkeypatch.setenv(name, f"postgresql://x:secret@127.0.0.1:{free_port()}/x")

@@ -1,4 +1,5 @@
-"""Whether anything may be sent at all: the snapshot, its gates and age, and where mail would go.
+"""Whether anything may be sent at all: the snapshot, its gates and age, the server that keeps the
+ledger, and where mail would go.
 
 Asked when a run starts and again before each request. Whether one person may be written to is
 `last_check.py`.
@@ -20,7 +21,8 @@ from winback.settings import Settings
 def require_allowed(
     connection: psycopg.Connection, snapshot_id: int, as_of: date, config: Settings
 ) -> None:
-    """Refuses to send from a wrong snapshot, to a wrong place, or really from an old date.
+    """Refuses to send from a wrong snapshot, to a wrong place, or really from an old date or beside
+    a ledger that a crash can take back.
 
     Args:
         connection: As the sender.
@@ -34,8 +36,15 @@ def require_allowed(
     require_fit_to_act(connection, snapshot_id, as_of)
     if config.mail_transport != "sandbox":
         # the same clock for every worker, and the one that leases go by
-        [(now,)] = connection.execute("select clock_timestamp()").fetchall()
+        [(now, fsync)] = connection.execute(
+            "select clock_timestamp(), current_setting('fsync')"
+        ).fetchall()
         _require_fresh(as_of, config, now)
+        if fsync == "off":
+            raise DispatchRefused(
+                "the warehouse's PostgreSQL runs with fsync = off, so a crash would forget what was"
+                " sent: set fsync = on in postgresql.conf and reload it"
+            )
     require_provider(config)
 
 

@@ -107,7 +107,8 @@ def start(
         password: Password of the superuser `postgres`, set when the cluster is made.
         log_file: Log of the server; `<data_dir>.log` when left out.
         options: Server settings that go on the command line, above those of the cluster.
-        durable: False writes nothing through to the disk: fast, and only for tests.
+        durable: False makes a cluster that writes nothing through to the disk: fast, and only for
+            tests.
 
     Raises:
         ServerError: It could not start; the message ends with the log's last lines.
@@ -122,8 +123,6 @@ def start(
     _forget_stale_pid(real)
     port = port or processes.free_port()
     flags = {"port": str(port), "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
-    if not durable:
-        flags |= {"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
     command = [str(programs / "postgres"), "-D", str(real)]
     for name, value in (flags | dict(options or {})).items():
         command += ["-c", f"{name}={value}"]
@@ -195,6 +194,8 @@ def _make_cluster(
         said = (result.stderr or result.stdout).strip().splitlines()[-3:]
         raise ServerError(f"PostgreSQL's data folder {real} could not be made: {' '.join(said)}")
     settings = _SETTINGS | {"dynamic_shared_memory_type": _dynamic_shared_memory()}
+    if not durable:
+        settings |= {"fsync": "off", "full_page_writes": "off", "shared_buffers": "128MB"}
     with (unfinished / "postgresql.auto.conf").open("a", encoding="utf-8") as file:
         file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
     for path in sorted(unfinished.iterdir(), key=lambda path: path.name == "PG_VERSION"):

@@ -55,10 +55,13 @@ def connect(role: str | None = None, *, autocommit: bool = False) -> Iterator[ps
     except psycopg.OperationalError as error:
         raise ServerError(f"the warehouse does not answer: {_first_line(error)}") from error
     with connection:
+        # What a server that has it off loses in a crash would be sent again. As a statement, since
+        # poolers refuse options.
+        connection.execute("set synchronous_commit = on")
         if role is not None:
             connection.execute(sql.SQL("set role {}").format(sql.Identifier(f"winback_{role}")))
-            if not autocommit:
-                connection.commit()
+        if not autocommit:
+            connection.commit()
         yield connection
 
 

@@ -13,7 +13,16 @@ from uuid import UUID
 import pytest
 
 from tests.integration.outreach.test_dynamic_templates import newest_requests
-from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, configure, event, n_planned, send
+from tests.mail_flow import (
+    AS_OF,
+    CAMPAIGN,
+    MailFlow,
+    configure,
+    event,
+    n_planned,
+    send,
+    written_through,
+)
 from winback.errors import DispatchRefused, SettingsError
 from winback.outreach import last_check
 from winback.outreach.dispatch import outreach
@@ -293,14 +302,18 @@ def test_the_real_transport_sends_only_for_today_and_with_a_stop_link_that_works
     today = settings().today()
     flow.warehouse.execute("update ops.snapshot set as_of = %s", (today,))
     flow.warehouse.execute("update ops.assignment set as_of = %s", (today,))
-    with pytest.raises(DispatchRefused, match="public_url must be an https address"):
+    with pytest.raises(DispatchRefused, match="set fsync = on in "):
         outreach(flow.snapshot_id, today)
-    configure(flow, monkeypatch, public_url="https://shop.example", sendgrid_url="http://192.0.2.1")
-    with pytest.raises(DispatchRefused, match="sendgrid_url is not https"):
-        outreach(flow.snapshot_id, today)
-    assert flow.sandbox.counts()["requests"] == before
-    configure(flow, monkeypatch, sendgrid_url=flow.sandbox.url)
-    assert outreach(flow.snapshot_id, today)[CAMPAIGN]["accepted"] == n
+    with written_through(flow):
+        with pytest.raises(DispatchRefused, match="public_url must be an https address"):
+            outreach(flow.snapshot_id, today)
+        shop = "https://shop.example"
+        configure(flow, monkeypatch, public_url=shop, sendgrid_url="http://192.0.2.1")
+        with pytest.raises(DispatchRefused, match="sendgrid_url is not https"):
+            outreach(flow.snapshot_id, today)
+        assert flow.sandbox.counts()["requests"] == before
+        configure(flow, monkeypatch, sendgrid_url=flow.sandbox.url)
+        assert outreach(flow.snapshot_id, today)[CAMPAIGN]["accepted"] == n
 
 
 @pytest.mark.parametrize(
