@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+
+import pytest
 
 
 @dataclass
@@ -50,6 +52,24 @@ def serve(api: Api) -> Iterator[Api]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def dropping() -> Iterator[str]:
+    """An address whose packets are dropped, as by a firewall: its queue of connections is full."""
+    with ExitStack() as opened:
+        server = opened.enter_context(socket.socket())
+        server.bind(("127.0.0.1", 0))
+        server.listen(0)
+        for _ in range(4):
+            client = opened.enter_context(socket.socket())
+            client.setblocking(False)
+            client.connect_ex(server.getsockname())
+        with socket.socket() as another:
+            another.settimeout(1)
+            with pytest.raises(TimeoutError):
+                another.connect(server.getsockname())
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
 @contextmanager

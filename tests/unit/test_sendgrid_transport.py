@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +15,7 @@ from uuid import UUID
 import pytest
 
 from tests.conftest import Sandbox, SandboxFactory
-from tests.mail_api import Api, listening, serve
+from tests.mail_api import Api, dropping, listening, serve
 from tests.unit.test_message import ANNA, SENDER, TEMPLATES
 from winback.errors import SettingsError
 from winback.outreach.message import Mail, compose
@@ -210,7 +212,37 @@ def test_only_a_connection_that_never_was_means_not_sent() -> None:
     # it speaks no TLS: the connection stood, so who knows
     with listening(b"HTTP/1.1 202 Accepted\r\n\r\n", close=True) as url:
         assert transport(url.replace("http:", "https:")).send(REQUEST).kind == "unknown"
-    assert transport("nonsense").send(REQUEST).kind == "unknown"
+    assert transport("nonsense").send(REQUEST).kind == "not_sent"
+
+
+def test_a_firewall_that_drops_every_packet_means_not_sent() -> None:
+    with dropping() as url:
+        outcome = transport(url, timeout=0.5).send(REQUEST)
+    assert (outcome.kind, "TimeoutError" in outcome.detail) == ("not_sent", True)
+
+
+@pytest.mark.parametrize("number", [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ETIMEDOUT])
+def test_where_no_way_leads_nothing_is_sent(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def no_way(*_: Any, **__: Any) -> None:
+        raise OSError(number, "no way")
+
+    monkeypatch.setattr(socket, "create_connection", no_way)
+    assert transport("http://127.0.0.1:9").send(REQUEST).kind == "not_sent"
+
+
+def test_what_connected_before_says_nothing_about_the_next_request() -> None:
+    with serve(Api()) as api:
+        used = transport(api.url)
+        assert used.send(REQUEST).kind == "accepted"
+    assert used.send(REQUEST).kind == "not_sent"
+
+
+def test_a_proxy_that_refuses_leaves_it_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name)
+    with listening(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n", close=True) as url:
+        monkeypatch.setenv("https_proxy", url)
+        assert transport("https://mail.invalid").send(REQUEST).kind == "unknown"
 
 
 def test_what_is_meant_for_this_machine_never_goes_through_a_proxy(

@@ -19,6 +19,9 @@ class RequestDeadline:
     """Breaks the connection of the request under way once its time is up.
 
     One request at a time; whoever waits for it sees the connection end.
+
+    Attributes:
+        has_connected: Whether that request ever had a connection: without one, no byte left.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -26,6 +29,7 @@ class RequestDeadline:
         self._lock = threading.Lock()
         self._open: list[socket.socket] = []
         self._is_over = False
+        self.has_connected = False
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -35,7 +39,7 @@ class RequestDeadline:
             TimeoutError: The time was up before the block ended, whatever it made of that: half an
                 answer could be read as a whole one.
         """
-        self._is_over = False
+        self._is_over = self.has_connected = False
         timer = threading.Timer(self._seconds, self._end)
         timer.daemon = True
         timer.start()
@@ -60,6 +64,7 @@ class RequestDeadline:
     def connect(self, *arguments: Any, **options: Any) -> socket.socket:
         """Connects as `socket.create_connection` does, and watches."""
         connected = socket.create_connection(*arguments, **options)
+        self.has_connected = True
         with self._lock:
             # a second handle on the same connection: TLS takes the first one away
             self._open.append(connected.dup())

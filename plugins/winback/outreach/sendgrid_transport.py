@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import math
-import socket
 import ssl
 import time
 import urllib.request
@@ -32,9 +31,6 @@ from winback.outreach.web_address import is_loopback
 Kind = Literal["accepted", "not_sent", "rate_limited", "rejected", "refused", "unknown"]
 # a reset that has just passed would otherwise be asked about again and again without a pause
 SHORTEST_WAIT_SECONDS = 1.0
-# urllib wraps whatever failed up to the end of sending; only these mean that nothing had left:
-# nobody listens, the name is unknown, the other side is not who it says
-NOTHING_LEFT = (ConnectionRefusedError, socket.gaierror, ssl.SSLCertVerificationError)
 
 
 @dataclass(frozen=True)
@@ -100,14 +96,15 @@ class SendGridTransport:
                 response = self._client.mail.send.post(request_body=body)
         except HTTPError as error:
             return _answered(error.status_code, error.body, dict(error.headers or {}))
-        except URLError as error:
-            if isinstance(error.reason, NOTHING_LEFT):
-                name = type(error.reason).__name__
-                return Outcome("not_sent", f"the mail API can not be reached ({name})")
-            return Outcome("unknown", f"the connection broke: {type(error.reason).__name__}")
         except Exception as error:
-            # whatever went wrong, bytes may have left; the text could quote the request
-            return Outcome("unknown", f"no answer: {type(error).__name__}")
+            # what urllib met on the way up to the end of sending comes wrapped
+            cause = error.reason if isinstance(error, URLError) else error
+            # without a connection nothing left, nor to somebody who is not who they say; the text
+            # could quote the request
+            if not self._deadline.has_connected or isinstance(cause, ssl.SSLCertVerificationError):
+                return Outcome("not_sent", f"the mail API can not be reached ({_name(cause)})")
+            what = "the connection broke" if isinstance(error, URLError) else "no answer"
+            return Outcome("unknown", f"{what}: {_name(cause)}")
         return _answered(response.status_code, response.body, dict(response.headers))
 
     def ask(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mail_api import dropping
 from tests.mail_flow import CAMPAIGN, MailFlow, configure, n_planned, send
 from winback.errors import CampaignError, DispatchRefused, TransportStopped
 from winback.outreach import campaign_state
@@ -137,6 +138,19 @@ def test_a_server_that_is_down_leaves_everything_planned(flow: MailFlow) -> None
         assert flow.states() == {"planned": n}
     finally:
         flow.sandbox.start()
+    assert send(flow)["accepted"] == n
+
+
+def test_a_firewall_that_drops_every_packet_leaves_everything_planned(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n = n_planned(flow)
+    with dropping() as url:
+        configure(flow, monkeypatch, sendgrid_url=url, send_timeout_seconds=1)
+        with pytest.raises(DispatchRefused, match=r"can not be reached.*stay planned"):
+            send(flow)
+    assert flow.states() == {"planned": n}
+    configure(flow, monkeypatch, sendgrid_url=flow.sandbox.url)
     assert send(flow)["accepted"] == n
 
 
