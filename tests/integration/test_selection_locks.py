@@ -5,11 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 import pytest
 
 from tests.conftest import Warehouse, WarehouseFactory
+from winback.record import suppression
+from winback.record.events import apply
+from winback.record.suppression import Scope
+from winback.record.vocabulary import Event
 from winback.select import planned_messages
 from winback.warehouse.connection import connect
 
@@ -66,6 +72,60 @@ def test_older_lapses_are_closed_beside_a_transaction_that_locks_the_same_messag
     assert not selecting.is_alive()
     assert failures == []
     assert warehouse.execute("select count(*) from ops.outreach where is_lapse_open") == [(0,)]
+
+
+@pytest.mark.parametrize("what", ["another mailing", "an opt-in mail"])
+def test_older_lapses_are_closed_beside_a_batch_of_events_that_finds_messages_in_several_ways(
+    warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """By their ids, and by addresses that objected elsewhere or turned out to be dead."""
+    ids = [each for (each,) in warehouse.execute("select message_id from ops.outreach order by 1")]
+    now, failures = datetime.now(UTC), []
+    for state in ("claimed", "dispatching", "accepted"):
+        warehouse.execute(
+            "update ops.outreach set state = %s where message_id = %s", (state, ids[-1])
+        )
+    told = [Event("sent", ids[-1], "delivered", now)]
+    if what == "another mailing":
+        against: tuple[Scope, str] = ("person", "unsubscribe")
+        told.append(Event("x", None, "unsubscribed", now, suppresses=against, objector="a1"))
+    else:
+        [(request_id,)] = warehouse.execute(
+            "with said as (insert into ops.consent_text"
+            "  (text_version, channel, purpose, language, advertiser, content)"
+            "  values ('v1', 'email', 'marketing', 'en', 'Shop', 'Yes') returning text_version)"
+            " insert into ops.opt_in_request (customer_key, address_hash, channel, purpose,"
+            "  text_version, source, requested_by, expires_at)"
+            " select 'k1', 'a1', 'email', 'marketing', text_version, 'shop', 'ann',"
+            "  now() + interval '1 day' from said returning request_id"
+        )
+        dead: tuple[Scope, str] = ("address", "bounce")
+        told.append(Event("x", request_id, "bounced", now, suppresses=dead))
+
+    def close_older_lapses() -> None:
+        try:
+            with connect("sender") as connection:
+                connection.execute(planned_messages.CLOSE_LAPSES, {"ids": ids})
+        except psycopg.Error as error:
+            failures.append(error)
+
+    selecting = threading.Thread(target=close_older_lapses)
+    suppress_addresses = suppression.suppress_addresses
+
+    def suppress_once_a_selection_waits(*given: Any) -> None:
+        selecting.start()
+        wait_until_somebody_waits(warehouse)
+        suppress_addresses(*given)
+
+    monkeypatch.setattr(suppression, "suppress_addresses", suppress_once_a_selection_waits)
+    with connect("sender") as connection:
+        apply(connection, told)
+    selecting.join(30)
+    assert not selecting.is_alive()
+    assert failures == []
+    assert warehouse.execute("select state from ops.outreach where address_hash = 'a1'") == [
+        ("cancelled",)
+    ]
 
 
 def test_a_selection_does_not_wait_for_ever_for_a_message(

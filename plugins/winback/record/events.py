@@ -179,7 +179,15 @@ def apply(connection: psycopg.Connection, events: Sequence[Event]) -> Counter[st
         ),
     ).fetchall()
     ours = [(by_id[event_id], found) for event_id, found, _ in new if found is not None]
-    suppression.lock(connection, [message_id for _, message_id in ours])
+    asked = [(by_id[event_id], found) for event_id, _, found in new if found is not None]
+    others = [by_id[event_id] for event_id, *found in new if found == [None, None]]
+    refused, objectors = opt_in_events.refused(connection, asked), _objectors(others)
+    # all that is changed below, whichever way it is found
+    suppression.lock(
+        connection,
+        [message_id for _, message_id in ours],
+        [each for found in (refused, objectors) for hashes in found.values() for each in hashes],
+    )
     taken: set[UUID] = set()
     for state, kinds, from_states in FORWARD:
         moved = connection.execute(
@@ -207,26 +215,29 @@ def apply(connection: psycopg.Connection, events: Sequence[Event]) -> Counter[st
         {message_id for event, message_id in ours if event.kind == "bounced"},
         {message_id for event, message_id in ours if event.kind == "spam_report"},
     )
-    asked = [(by_id[event_id], found) for event_id, _, found in new if found is not None]
-    others = [by_id[event_id] for event_id, *found in new if found == [None, None]]
     opt_in_events.apply(connection, asked)
-    _suppress(connection, ours, others)
+    for reason, hashes in sorted(refused.items()):
+        suppression.suppress_addresses(connection, hashes, reason)
+    _suppress(connection, ours)
+    for reason, hashes in sorted(objectors.items()):
+        suppression.suppress_people(connection, hashes, reason)
     return Counter(by_id[event_id].kind for event_id, *_ in new)
 
 
-def _suppress(
-    connection: psycopg.Connection, ours: Sequence[tuple[Event, UUID]], others: Sequence[Event]
-) -> None:
+def _suppress(connection: psycopg.Connection, ours: Sequence[tuple[Event, UUID]]) -> None:
     messages: dict[tuple[suppression.Scope, str], list[UUID]] = {}
     for event, message_id in ours:
         if event.suppresses is not None:
             messages.setdefault(event.suppresses, []).append(message_id)
     for (scope, reason), message_ids in sorted(messages.items()):
         suppression.suppress(connection, message_ids, scope, reason)
-    # Who objects to another mailing of the same sender, or to one that the ledger lost, objects.
-    addresses: dict[str, list[str]] = {}
+
+
+def _objectors(others: Sequence[Event]) -> dict[str, list[str]]:
+    """Who objects to another mailing of the same sender, or to one that the ledger lost, objects:
+    the hashes of their addresses, by reason."""
+    found: dict[str, list[str]] = {}
     for event in others:
         if event.suppresses is not None and event.objector is not None:
-            addresses.setdefault(event.suppresses[1], []).append(event.objector)
-    for reason, hashes in sorted(addresses.items()):
-        suppression.suppress_people(connection, hashes, reason)
+            found.setdefault(event.suppresses[1], []).append(event.objector)
+    return found

@@ -11,7 +11,6 @@ from uuid import UUID
 
 import psycopg
 
-from winback.record import suppression
 from winback.record.vocabulary import Event, Kind
 
 _BEFORE = ["dispatching", "unknown", "accepted"]
@@ -24,8 +23,32 @@ FORWARD: tuple[tuple[str, tuple[Kind, ...], list[str]], ...] = (
 )
 
 
+def refused(
+    connection: psycopg.Connection, told: Sequence[tuple[Event, UUID]]
+) -> dict[str, list[str]]:
+    """The addresses that are dead or that speak against being written to, by reason.
+
+    Args:
+        connection: As the sender.
+        told: New events, each with the request it is about.
+    """
+    against = [(event.suppresses[1], asked) for event, asked in told if event.suppresses]
+    if not against:
+        return {}
+    hashes: dict[UUID, str] = dict(
+        connection.execute(
+            "select request_id, address_hash from ops.opt_in_request where request_id = any(%s)",
+            ([request_id for _, request_id in against],),
+        ).fetchall()
+    )
+    found: dict[str, list[str]] = {}
+    for reason, request_id in against:
+        found.setdefault(reason, []).append(hashes[request_id])
+    return found
+
+
 def apply(connection: psycopg.Connection, told: Sequence[tuple[Event, UUID]]) -> None:
-    """Moves requests forward and suppresses addresses; the caller commits.
+    """Moves requests forward; the caller commits.
 
     Args:
         connection: As the sender.
@@ -33,11 +56,11 @@ def apply(connection: psycopg.Connection, told: Sequence[tuple[Event, UUID]]) ->
     """
     if not told:
         return
-    rows = connection.execute(
-        "select request_id, address_hash from ops.opt_in_request where request_id = any(%s)"
+    connection.execute(
+        "select 1 from ops.opt_in_request where request_id = any(%s)"
         " order by request_id for no key update",
         ([request_id for _, request_id in told],),
-    ).fetchall()
+    )
     for state, kinds, from_states in FORWARD:
         connection.execute(
             "update ops.opt_in_request set state = %s, reason = null,"
@@ -48,10 +71,3 @@ def apply(connection: psycopg.Connection, told: Sequence[tuple[Event, UUID]]) ->
                 from_states,
             ),
         )
-    hashes: dict[UUID, str] = dict(rows)
-    against: dict[str, set[str]] = {}
-    for event, request_id in told:
-        if event.suppresses is not None:
-            against.setdefault(event.suppresses[1], set()).add(hashes[request_id])
-    for reason, addresses in sorted(against.items()):
-        suppression.suppress_addresses(connection, sorted(addresses), reason)

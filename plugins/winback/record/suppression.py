@@ -24,6 +24,7 @@ where o.message_id = any(%(ids)s) or o.state in ('planned', 'claimed') and (
     or o.customer_key in (
         select told.customer_key from ops.outreach as told where told.message_id = any(%(ids)s)
     )
+    or o.address_hash = any(%(hashes)s)
 )
 order by o.message_id
 for no key update of o
@@ -50,9 +51,21 @@ where told.message_id = any(%(ids)s) and o.state in ('planned', 'claimed')
 """
 
 
-def lock(connection: psycopg.Connection, message_ids: Sequence[UUID]) -> None:
-    """Locks these messages and all that is planned for the same people and addresses."""
-    connection.execute(_LOCK, {"ids": list(message_ids)})
+def lock(
+    connection: psycopg.Connection,
+    message_ids: Sequence[UUID],
+    address_hashes: Sequence[str] = (),
+) -> None:
+    """Locks these messages and all that is planned for the same people and addresses.
+
+    Once in a transaction, and before it suppresses anybody.
+
+    Args:
+        connection: The caller commits.
+        message_ids: Messages of the ledger.
+        address_hashes: Addresses whose planned messages are locked as well.
+    """
+    connection.execute(_LOCK, {"ids": list(message_ids), "hashes": list(address_hashes)})
 
 
 def suppress(
@@ -77,7 +90,8 @@ def suppress_people(
 ) -> None:
     """Suppresses whoever has these addresses, and the addresses themselves.
 
-    For objections to messages that the ledger does not have.
+    For objections to messages that the ledger does not have. What is planned for the addresses is
+    locked by `lock`.
     """
     suppress_addresses(connection, address_hashes, reason)
     connection.execute(
@@ -91,7 +105,8 @@ def suppress_people(
 def suppress_addresses(
     connection: psycopg.Connection, address_hashes: Sequence[str], reason: str
 ) -> None:
-    """Suppresses addresses that no message of the ledger belongs to."""
+    """Suppresses addresses that no message of the ledger belongs to; their planned messages are
+    locked by `lock`."""
     connection.execute(
         "insert into ops.suppression (address_hash, scope, reason)"
         " select distinct a, 'address', %s from unnest(%s::text[]) as a order by 2, 1"
@@ -100,9 +115,6 @@ def suppress_addresses(
     )
     connection.execute(
         "update ops.outreach set state = 'cancelled', reason = 'suppressed', settled_at = now(),"
-        " fence = fence + 1 where message_id in ("
-        "  select message_id from ops.outreach"
-        "  where address_hash = any(%s) and state in ('planned', 'claimed')"
-        "  order by message_id for no key update)",
+        " fence = fence + 1 where address_hash = any(%s) and state in ('planned', 'claimed')",
         (list(address_hashes),),
     )

@@ -87,5 +87,6 @@ def _refuse_consent(connection: psycopg.Connection, request_id: UUID) -> bool:
     ).fetchone()
     if asked is None:
         return False
+    suppression.lock(connection, [], [asked[0]])
     suppression.suppress_addresses(connection, [asked[0]], "unsubscribe")
     return True

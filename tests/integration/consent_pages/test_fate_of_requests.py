@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from fastapi.testclient import TestClient
 from typer.testing import CliRunner
 
 from tests.consent_pages import ASKED, verdict
+from tests.integration.test_objections import wait_for_a_lock
 from tests.mail_flow import AS_OF, MailFlow, configure, event
 from winback import outreach_cli
 from winback.errors import DispatchRefused
@@ -17,7 +19,9 @@ from winback.kpi.snapshot import write_snapshots
 from winback.outreach.sendgrid_transport import SendGridTransport
 from winback.outreach.unknown_messages import read_unknown_requests
 from winback.privacy.opt_in_request import ask
+from winback.record import suppression
 from winback.record.events import record
+from winback.record.unsubscribe import unsubscribe
 from winback.warehouse import connection
 from winback.web.app import create_app
 
@@ -49,6 +53,21 @@ def test_a_request_without_an_answer_is_not_sent_again(
     record()
     assert told not in TestClient(pages).get("/dashboard").text
     assert CliRunner().invoke(outreach_cli.app, ["unknown"]).output == "no message is unknown\n"
+
+
+def test_a_refusal_during_the_record_step_waits_instead_of_locking_it_up(flow: MailFlow) -> None:
+    request_id = ask(ASKED, "marketing", "till", "test").request_id
+    _, _, hashed = flow.message("state = 'planned'")
+    flow.warehouse.execute("update ops.opt_in_request set address_hash = %s", (hashed,))
+    with ThreadPoolExecutor(1) as pool:
+        with connection.connect("sender") as recording:
+            suppression.lock(recording, [], [hashed])
+            refusal = pool.submit(unsubscribe, request_id)
+            wait_for_a_lock(flow)
+            # what the step record does next; the page must hold nothing that this needs
+            suppression.suppress_addresses(recording, [hashed], "unsubscribe")
+        assert refusal.result(30)
+    assert flow.warehouse.execute("select address_hash from ops.suppression") == [(hashed,)]
 
 
 def test_a_request_whose_sender_was_killed_is_shown(flow: MailFlow) -> None:
