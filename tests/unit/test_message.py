@@ -213,7 +213,11 @@ def test_a_message_without_its_sender_can_not_be_built(lacking: str) -> None:
         ("footer.de.txt", "{{ sender_postal_address }}", "", "(de, text) lacks the address"),
         ("footer.de.html", LINK, "<!-- {{ unsubscribe_url }} --><a", "lacks the stop link"),
         ("footer.de.html", LINK, f"<!-- {LINK}> --><a", "lacks the stop link"),
-        ("why.de.txt", "{{ grounded_on }}", "neulich", "lacks the reason"),
+        ("footer.de.html", LINK, '<link href="{{ unsubscribe_url }}"', "lacks the stop link"),
+        ("footer.de.html", LINK, f"<!-- {LINK}", "lacks the stop link"),
+        ("footer.de.html", LINK, f"<template>{LINK}></template><a", "lacks the stop link"),
+        ("footer.de.html", "{{ why }}", "<i title='{{ why }}'></i>", "lacks the reason"),
+        ("why.de.txt", "{{ grounded_on }}", "neulich", "why.de.txt lacks the date"),
         ("welcome_back/subject.de.txt", "Wir", "{{ nonsense }}", "de.txt: 'nonsense' is undefined"),
         (
             "welcome_back/subject.de.txt",
@@ -258,6 +262,19 @@ def test_a_template_that_lacks_something_or_plays_tricks_is_refused(
         compose(templates, "welcome_back", ("de", True, "consent"), SENDER, has_offer=False)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("part", ["txt", "html"])
+@pytest.mark.parametrize("instead", ["Stand: {{ grounded_on }}", "{{ why | truncate(160) }}"])
+def test_the_day_alone_is_no_reason_and_neither_is_half_of_it(
+    templates: Path, part: str, instead: str
+) -> None:
+    footer = templates / f"footer.de.{part}"
+    text = footer.read_text(encoding="utf-8")
+    footer.write_text(text.replace("{{ why }}", instead), encoding="utf-8")
+    shape = ("de", False, "existing_customer")
+    with pytest.raises(CampaignError, match=r"\(de, \w+\) lacks the reason"):
+        compose(templates, "welcome_back", shape, SENDER, has_offer=True)
 
 
 @pytest.mark.parametrize(

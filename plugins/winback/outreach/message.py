@@ -24,7 +24,8 @@ from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup
 
 from winback.errors import CampaignError
-from winback.outreach.reasons import Ground, reasons
+from winback.outreach.reasons import Ground, as_told, reasons
+from winback.outreach.required_parts import lacking
 from winback.outreach.web_address import is_web_address
 from winback.select.campaigns import LANGUAGES
 
@@ -151,8 +152,7 @@ def compose(
             "sender_postal_address": sender.postal_address,
         }
         if name not in sentences:
-            why = " ".join(render(each, kind) for each in sentences)
-            values["why"] = Markup(html.escape(why) if kind == "html" else why)  # noqa: S704
+            values["why"] = Markup(html.escape(why[kind]) if kind == "html" else why[kind])  # noqa: S704
         try:
             text = environment.get_template(name).render(values).strip()
         except CampaignError:
@@ -163,12 +163,16 @@ def compose(
             raise CampaignError(f"templates/{name} is empty: write what it is to say")
         return text
 
+    why = {
+        kind: as_told(sentences, [render(s, kind) for s in sentences], tag("grounded_on", kind))
+        for kind in ("text", "html")
+    }
     mail = Mail(
         subject=" ".join(render(f"{template}/subject.{language}.txt", "text").split()),
         text=render(f"{template}/body.{language}.txt", "text"),
         html=render(f"{template}/body.{language}.html", "html"),
     )
-    _require_footer(mail, template, language, sender)
+    _require_footer(mail, template, language, why, sender)
     return mail
 
 
@@ -233,27 +237,24 @@ def fill(part: str, values: Mapping[str, str]) -> str:
     return part
 
 
-def _require_footer(mail: Mail, template: str, language: str, sender: Sender) -> None:
-    # what stands in a comment is not read by anybody
-    seen = html.unescape(re.sub(r"<!--.*?-->", "", mail.html, flags=re.DOTALL))
-    for kind, part in (("text", mail.text), ("html", seen)):
+def _require_footer(
+    mail: Mail, template: str, language: str, why: Mapping[str, str], sender: Sender
+) -> None:
+    for kind, part in (("text", mail.text), ("html", mail.html)):
         links = {
-            name: f'href="{tag(name, kind)}"' if kind == "html" else tag(name, kind)
-            for name in ("unsubscribe_url", "preferences_url")
+            "the stop link {{ unsubscribe_url }}": tag("unsubscribe_url", kind),
+            "the link to one's wishes {{ preferences_url }}": tag("preferences_url", kind),
         }
-        needed = {
-            "the stop link {{ unsubscribe_url }}": links["unsubscribe_url"],
-            "the link to one's wishes {{ preferences_url }}": links["preferences_url"],
-            "the reason {{ why }}": tag("grounded_on", kind),
+        words = {
+            "the reason {{ why }}": why[kind],
             "the sender {{ sender_name }}": sender.name,
             "the address {{ sender_postal_address }}": sender.postal_address,
         }
-        for what, text in needed.items():
-            if text not in part:
-                raise CampaignError(
-                    f"template {template!r} ({language}, {kind}) lacks {what}:"
-                    f" include footer.{language}.{'html' if kind == 'html' else 'txt'}"
-                )
+        if what := lacking(part, kind, links, words):
+            raise CampaignError(
+                f"template {template!r} ({language}, {kind}) lacks {what}:"
+                f" include footer.{language}.{'html' if kind == 'html' else 'txt'}"
+            )
 
 
 def explain(name: str, error: Exception) -> str:

@@ -5,7 +5,10 @@ They are files of `campaigns/templates`; `message.py` and `template_mail.py` wri
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
+
+from winback.errors import CampaignError
 
 # what allows the message, and so what it must say: the consent, or the sale
 Ground = Literal["consent", "existing_customer"]
@@ -26,3 +29,21 @@ def reasons(
     agreed = ".survey" if is_survey else ""
     why = f"why{agreed if ground == 'consent' else f'.{ground}'}.{language}.txt"
     return [why, f"offer.{language}.txt"] if has_offer else [why]
+
+
+def as_told(names: Sequence[str], told: Sequence[str], date: str) -> str:
+    """What these files say, as one text.
+
+    Args:
+        names: From `reasons`.
+        told: What each says.
+        date: What stands for the day since when the message is allowed.
+
+    Raises:
+        CampaignError: The first does not say since when.
+    """
+    if date not in told[0]:
+        raise CampaignError(
+            f"templates/{names[0]} lacks the date: write {{{{ grounded_on }}}} in it"
+        )
+    return " ".join(told)

@@ -24,7 +24,7 @@ from winback.outreach.message import (
     require_sender,
     tag,
 )
-from winback.outreach.reasons import reasons
+from winback.outreach.reasons import as_told, reasons
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,7 @@ def compose_template_mail(
             raise CampaignError(explain(name, error)) from error
         if not told[-1]:
             raise CampaignError(f"templates/{name} is empty: write what it is to say")
-    if tag("grounded_on", "text") not in told[0]:
-        raise CampaignError(
-            f"templates/{names[0]} lacks the date: write {{{{ grounded_on }}}} in it"
-        )
-    why = " ".join(told)
-    return TemplateMail(template_id, language, why)
+    return TemplateMail(template_id, language, as_told(names, told, tag("grounded_on", "text")))
 
 
 def template_values(mail: TemplateMail, recipient: Recipient, sender: Sender) -> dict[str, str]:
