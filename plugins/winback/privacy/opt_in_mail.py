@@ -6,6 +6,7 @@ to be asked again. Sending is `opt_in_request.py`; what a click brings about is 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -17,7 +18,8 @@ from jinja2 import FileSystemLoader, StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
 from winback.errors import CampaignError
-from winback.outreach.message import Mail, Sender
+from winback.outreach.message import Mail, Sender, require_sender
+from winback.outreach.required_parts import lacking
 
 FOLDER = "opt_in"
 
@@ -52,7 +54,8 @@ def consent_text(
         unused_months: After so long without use the consent ends.
 
     Raises:
-        CampaignError: There are no words for it, or they do not name the advertiser.
+        CampaignError: There are no words for it, or they do not name advertiser, channel and
+            duration. Whether they name the goods, nobody can tell who does not know the shop.
     """
     name = f"{FOLDER}/consent.{purpose}.{language}.txt"
     values = {"sender_name": sender.name, "consent_unused_months": unused_months}
@@ -61,6 +64,13 @@ def consent_text(
         raise CampaignError(
             f"templates/{name} does not name the advertiser: write {{{{ sender_name }}}} in it, and"
             " set sender_name in config/winback.yaml"
+        )
+    if not re.search(r"\be\W?mail", content, re.IGNORECASE):
+        raise CampaignError(f"templates/{name} does not name the channel: write e-mail in it")
+    if not re.search(rf"\b{unused_months}\b", content):
+        raise CampaignError(
+            f"templates/{name} does not say for how long: write {{{{ consent_unused_months }}}} in"
+            " it, the months after which an unused consent ends"
         )
     digest = sha256(content.encode()).hexdigest()[:12]
     return ConsentText(f"{purpose}-{language}-{digest}", purpose, language, content)
@@ -88,8 +98,10 @@ def compose_request(
         expires_on: The last day of the link.
 
     Raises:
-        CampaignError: A template is wrong, or lacks what such a mail must carry.
+        CampaignError: A template is wrong, or a part lacks what such a mail must carry: who writes,
+            from where, the words, and both links.
     """
+    require_sender(sender)
     values = {
         "language": text.language,
         "sender_name": sender.name,
@@ -106,18 +118,17 @@ def compose_request(
         _render(templates, f"{FOLDER}/body.{text.language}.txt", values),
         _render(templates, f"{FOLDER}/body.{text.language}.html", values),
     )
-    for part, kind in ((mail.text, "txt"), (mail.html, "html")):
-        for needed in (confirm_url, stop_url):
-            if needed not in part:
-                raise CampaignError(
-                    f"templates/{FOLDER}/body.{text.language}.{kind} lacks a link: write"
-                    " {{ confirm_url }} and {{ stop_url }} in it"
-                )
-    if sender.postal_address not in mail.text or not sender.postal_address:
-        raise CampaignError(
-            "a message must say who writes: set sender_postal_address in config/winback.yaml, and"
-            f" keep {{{{ sender_postal_address }}}} in templates/{FOLDER}"
-        )
+    links = {"{{ confirm_url }}": confirm_url, "{{ stop_url }}": stop_url}
+    # which name the sender as well
+    words = {
+        "{{ consent }}": text.content,
+        "{{ sender_postal_address }}": sender.postal_address,
+    }
+    for part, kind in ((mail.text, "text"), (mail.html, "html")):
+        if what := lacking(part, kind, links, words):
+            file = f"body.{text.language}.{'html' if kind == 'html' else 'txt'}"
+            how = ' as <a href="…">' if kind == "html" and what in links else ""
+            raise CampaignError(f"templates/{FOLDER}/{file} lacks {what}: write it there{how}")
     return mail
 
 
