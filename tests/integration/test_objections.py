@@ -265,9 +265,9 @@ def test_who_objects_leaves_the_lists_with_the_next_record_step(flow: MailFlow) 
         "select message_id, customer_key from ops.outreach order by message_id limit 4"
     )
     objected = "update raw.customers set objected_at = %s where customer_key = %s"
-    flow.warehouse.execute(objected, (AS_OF + timedelta(days=9), by_shop))
-    # that was known when the list was made, and lifted
-    flow.warehouse.execute(objected, (AS_OF - timedelta(days=9), long_ago))
+    flow.warehouse.execute(objected, (AS_OF - timedelta(days=9), by_shop))
+    # who has agreed since
+    flow.warehouse.execute(objected, (AS_OF - timedelta(days=900), long_ago))
     url = f"{flow.web_url}/winback/unsubscribe/{token(clicked)}"
     assert httpx.post(url, trust_env=False).status_code == 200
     flow.post([event("spamreport", told)])

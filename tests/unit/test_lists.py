@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.conftest import Warehouse
@@ -26,9 +28,17 @@ def fill(warehouse: Warehouse, names: list[str]) -> None:
     for n, name in enumerate(names):
         key = f"c{n}"
         warehouse.execute(
-            "insert into raw.customers (customer_key, locale, registered_at, snapshot_id)"
-            " values (%s, 'de_DE', now(), %s)",
-            (key, snapshot),
+            "insert into raw.customers"
+            " (customer_key, email_hash, locale, registered_at, snapshot_id)"
+            " values (%s, %s, 'de_DE', now(), %s)",
+            (key, f"hash {key}", snapshot),
+        )
+        warehouse.execute(
+            "insert into raw.consents (consent_id, customer_key, channel, granted_at,"
+            " confirmed_at, text_version, source, snapshot_id)"
+            " values (%s, %s, 'email', now() - interval '90 days', now() - interval '90 days',"
+            " 'v1', 'checkout', %s)",
+            (key, key, snapshot),
         )
         warehouse.execute(
             "insert into pii.customers (customer_key, email, first_name) values (%s, %s, %s)",
@@ -169,6 +179,116 @@ def test_whoever_objects_later_leaves_the_lists_that_are_there(
     written = path.stat().st_mtime_ns
     assert refresh_lists(tmp_path) == []
     assert path.stat().st_mtime_ns == written
+
+
+AGAINST = {
+    "took their consent back": "update raw.consents set withdrawn_at = now()"
+    " where customer_key = 'c0'",
+    "wants no e-mail": "insert into ops.contact_preference"
+    " (customer_key, channel, is_wanted, message_id) values ('c0', 'email', false,"
+    " gen_random_uuid())",
+    "died": "update raw.customers set is_deceased = true where customer_key = 'c0'",
+    "objected under another number": "update raw.customers set objected_at = now()"
+    " where customer_key = 'other'",
+    "unsubscribed under another number": "insert into ops.suppression (address_hash, customer_key,"
+    " scope, reason) values ('x', 'other', 'person', 'unsubscribe')",
+}
+
+
+@pytest.mark.parametrize("told", AGAINST.values(), ids=AGAINST)
+def test_whoever_may_not_be_written_to_any_more_leaves_the_lists(
+    warehouse: Warehouse, tmp_path: Path, told: str
+) -> None:
+    fill(warehouse, ["Anna", "Ben"])
+    merge(warehouse)
+    path, n_people = write_list(tmp_path, "spring", AS_OF)
+    assert n_people == 2
+    warehouse.execute(told)
+    assert refresh_lists(tmp_path) == [path]
+    assert [row["first_name"] for row in read(path)] == ["Ben"]
+    assert write_list(tmp_path, "spring", AS_OF)[1] == 1
+
+
+def merge(warehouse: Warehouse) -> None:
+    """Another customer number, of the first person on the list."""
+    warehouse.execute(
+        "insert into raw.customers (customer_key, email_hash, registered_at, snapshot_id)"
+        " values ('other', 'another', now(), 1)"
+    )
+    warehouse.execute(
+        "insert into ops.customer_merge"
+        " (customer_key, winner_key, evidence, email_hash, merged_as_of)"
+        " values ('other', 'c0', 'email_without_plus_part', 'another', %s)",
+        (AS_OF,),
+    )
+
+
+NOT_AGAINST = {
+    "bought": "insert into raw.orders (order_id, customer_key, ordered_at, amount_cents, currency,"
+    " snapshot_id) values ('o', 'c0', now(), 1, 'EUR', 1)",
+    "wants less": "insert into ops.contact_preference"
+    " (customer_key, channel, is_wanted, pause_days, message_id)"
+    " values ('c0', 'email', true, 10000, gen_random_uuid())",
+    "is held out elsewhere": "insert into ops.assignment (campaign_id, lapse_id, customer_key,"
+    " snapshot_id, as_of, occasion, occasion_date, arm, stratum, customer_state, window_starts_at,"
+    " window_ends_at, window_days) select 'autumn', lapse_id, customer_key, snapshot_id, as_of,"
+    " occasion, occasion_date, 'holdout', stratum, customer_state, window_starts_at,"
+    " window_ends_at, 10000 from ops.assignment where customer_key = 'c0'",
+    "got another campaign": "insert into ops.outreach (campaign_id, lapse_id, step, channel,"
+    " customer_key, address_hash, snapshot_id, as_of, template) select 'autumn', lapse_id, step,"
+    " channel, customer_key, address_hash, snapshot_id, '2099-01-01', template from ops.outreach"
+    " where customer_key = 'c0'",
+}
+
+
+@pytest.mark.parametrize("told", NOT_AGAINST.values(), ids=NOT_AGAINST)
+def test_who_was_written_to_or_came_back_stays_on_the_list(
+    warehouse: Warehouse, tmp_path: Path, told: str
+) -> None:
+    fill(warehouse, ["Anna", "Ben"])
+    warehouse.execute("insert into ops.campaign (campaign_id, definition) values ('autumn', '{}')")
+    warehouse.execute(told)
+    for state in ("claimed", "dispatching", "accepted"):
+        warehouse.execute("update ops.outreach set state = %s, accepted_at = now()", (state,))
+    _, n_people = write_list(tmp_path, "spring", AS_OF)
+    assert (n_people, refresh_lists(tmp_path)) == (2, [])
+    [(reasons,)] = warehouse.execute(
+        "select reasons from ops.eligibility(array['c0'], array['2026-01-01'::timestamptz],"
+        " 'spring', 'email', %s, now(), 24, 0)",
+        (AS_OF,),
+    )
+    assert reasons, "nothing that could be mistaken for an objection"
+
+
+def test_a_replay_does_not_know_yet_who_objects_later(warehouse: Warehouse, tmp_path: Path) -> None:
+    fill(warehouse, ["Anna", "Ben"])
+    warehouse.execute("update ops.snapshot set as_of = current_date, completed_at = now()")
+    warehouse.execute("update raw.customers set objected_at = now() where customer_key = 'c0'")
+    with warehouse.configured(replay=True):
+        assert write_list(tmp_path, "spring", AS_OF)[1] == 2
+    assert write_list(tmp_path, "spring", AS_OF)[1] == 1
+
+
+def test_nobody_is_judged_again_while_nothing_was_told(
+    warehouse: Warehouse, tmp_path: Path
+) -> None:
+    fill(warehouse, ["Anna", "Ben"])
+    path, _ = write_list(tmp_path, "spring", AS_OF)
+    assert refresh_lists(tmp_path) == []
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(warehouse.url) as connection:
+        connection.execute("lock table raw.consents")
+        assert pool.submit(refresh_lists, tmp_path).result(20) == []
+    # what a load brings, and a list that somebody saved
+    warehouse.execute("update raw.customers set objected_at = now() where customer_key = 'c0'")
+    warehouse.execute(
+        "insert into ops.extract_run (snapshot_id, feed, source, n_received, n_passed,"
+        " n_quarantined, started_at) values (1, 'customers', 'x', 0, 0, 0, now())"
+    )
+    old = path.read_bytes()
+    assert refresh_lists(tmp_path) == [path]
+    assert refresh_lists(tmp_path) == []
+    path.write_bytes(old)
+    assert refresh_lists(tmp_path) == [path]
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-8-sig", "utf-16"])
