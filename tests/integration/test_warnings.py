@@ -163,6 +163,28 @@ def test_contact_data_only_of_those_who_may_be_contacted(built: Warehouse, lists
     built.execute("delete from ops.suppression")
 
 
+@pytest.mark.parametrize(
+    ("told", "because"),
+    [
+        ("update raw.customers set objected_at = %s where customer_key = %s", "objected"),
+        ("update raw.consents set withdrawn_at = %s where customer_key = %s", "consent_withdrawn"),
+    ],
+)
+def test_who_objects_or_withdraws_in_the_morning_is_not_on_the_list_of_that_day(
+    built: Warehouse, lists: Path, told: str, because: str
+) -> None:
+    troubled = customer_key("shop", "troubled")
+    built.execute(told, (f"{AS_OF} 09:00+00", troubled))
+    try:
+        for replay, email, says in ((True, "troubled@example.com", ""), (False, "", because)):
+            with built.configured(replay=replay):
+                (path, _), _ = write_warning_list(lists, AS_OF)
+            row = read(path)[troubled]
+            assert (row["email"], row["no_email_because"]) == (email, says)
+    finally:
+        built.execute(told, (None, troubled))
+
+
 def test_the_verdicts_on_warnings_are_kept_once(built: Warehouse, lists: Path) -> None:
     def kept() -> list[Any]:
         return built.execute(

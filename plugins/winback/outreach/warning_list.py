@@ -62,8 +62,8 @@ verdict as (
     cross join lateral ops.eligibility(
         (select array_agg(customer_key order by customer_key) from warned),
         (select array_agg('infinity'::timestamptz) from warned),
-        '', channel.name, %(as_of)s, %(known_until)s, %(consent_unused_months)s,
-        %(contact_pause_days)s
+        '', channel.name, %(as_of)s, coalesce(%(known_until)s::timestamptz, now()),
+        %(consent_unused_months)s, %(contact_pause_days)s
     ) as said
 ),
 
@@ -169,7 +169,8 @@ def _read(as_of: date) -> list[tuple[Any, ...]]:
     config = settings()
     values = {
         "as_of": as_of,
-        "known_until": config.as_of_at(as_of),
+        # this morning's objections count, as in last_check.py; a replay has to pretend not to know
+        "known_until": config.as_of_at(as_of) if config.replay else None,
         "consent_unused_months": config.consent_unused_months,
         "contact_pause_days": config.contact_pause_days,
         "words": Jsonb(WORDS[config.warning_language]),
