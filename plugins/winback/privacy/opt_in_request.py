@@ -66,15 +66,34 @@ select snapshot_id, '', %(customer)s, 'email', 'opt_in', %(against)s = '{}'::tex
 from ops.newest_snapshot
 """
 
+# One at a time, so that two people who press at once send one mail, whichever of a person's numbers
+# and whichever customer of a mailbox they press for. The person first: nobody waits in a circle.
+_LOCK = """
+select pg_advisory_xact_lock(hashtextextended(coalesce(p.person_key, c.customer_key), 2)),
+    pg_advisory_xact_lock(hashtextextended(c.email_hash, 2))
+from raw.customers as c left join ops.person as p using (customer_key)
+where c.customer_key = %(customer)s
+"""
+
+# of a mailbox, and of a person; a mail that came back was read by nobody
 _EARLIER = """
-select text_version, requested_at, confirmed_at is not null from ops.opt_in_request
-where customer_key = %(customer)s and address_hash = %(address)s and purpose = %(purpose)s
-    and state <> 'rejected'
+select r.text_version, r.requested_at, has_agreed from ops.opt_in_request as r
+cross join lateral (
+    select r.address_hash = %(address)s as is_address, r.customer_key = any(coalesce(
+        (select p.members from ops.person as p where p.customer_key = %(customer)s),
+        array[%(customer)s::text]
+    )) as is_person
+) as same
+cross join lateral (
+    select is_address and is_person and r.confirmed_at is not null as has_agreed
+) as answer
+where r.purpose = %(purpose)s and r.state <> 'rejected'
     and (
-        confirmed_at > now() - make_interval(months => %(months)s)
-        or requested_at > now() - make_interval(days => %(pause)s)
+        has_agreed and r.confirmed_at > now() - make_interval(months => %(months)s)
+        or (is_address or is_person and r.state not in ('bounced', 'dropped'))
+            and r.requested_at > now() - make_interval(days => %(pause)s)
     )
-order by confirmed_at is not null desc, requested_at desc limit 1
+order by has_agreed desc, r.requested_at desc limit 1
 """
 
 
@@ -147,8 +166,7 @@ def _keep(
         "months": config.consent_unused_months,
         "pause": config.opt_in_pause_days,
     }
-    # one at a time, so that two people who press at once send one mail
-    connection.execute("select pg_advisory_xact_lock(hashtextextended(%(customer)s, 2))", values)
+    connection.execute(_LOCK, values)
     row = connection.execute(_PERSON, values).fetchone()
     if row is None:
         raise DispatchRefused(
@@ -245,5 +263,5 @@ def _already(
         return [AGREED], said
     day = at.astimezone(ZoneInfo(config.business_timezone)).date()
     again = day + timedelta(days=config.opt_in_pause_days)
-    said = f"this customer was asked on {day} ({version}) and has not answered: ask after {again}"
+    said = f"this customer or address was asked on {day} ({version}): ask after {again}"
     return [ASKED], said

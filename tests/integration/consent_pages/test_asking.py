@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import httpx
 import pytest
 from typer.testing import CliRunner
@@ -67,7 +70,7 @@ def test_a_consent_is_asked_for_confirmed_and_proved(flow: MailFlow) -> None:
 def test_nobody_is_asked_twice_and_nobody_who_agreed(flow: MailFlow) -> None:
     before = flow.sandbox.counts()["accepted"]
     first = ask(OTHER, "marketing", "phone call", "test")
-    with pytest.raises(DispatchRefused, match=r"was asked on .* has not answered: ask after"):
+    with pytest.raises(DispatchRefused, match=r"was asked on .*: ask after"):
         ask(OTHER, "marketing", "phone call", "test")
     # a consent for surveys is another one
     ask(OTHER, "survey", "phone call", "test")
@@ -85,6 +88,59 @@ def test_nobody_is_asked_twice_and_nobody_who_agreed(flow: MailFlow) -> None:
         ask(OTHER, "marketing", "phone call", "test")
     with pytest.raises(DispatchRefused, match="has agreed already"):
         ask("lapsed-00", "marketing", "phone call", "test")
+
+
+@pytest.fixture(params=["one person", "one mailbox"])
+def twice(flow: MailFlow, request: pytest.FixtureRequest) -> Iterator[None]:
+    """Two customer numbers of one person, or two people of one mailbox."""
+    keys = [customer_key("shop", name) for name in (ASKED, OTHER)]
+    moved = "update raw.customers set email_hash = %s where customer_key = %s"
+    [(other_hash,)] = flow.warehouse.execute(
+        "select email_hash from raw.customers where customer_key = %s", (keys[1],)
+    )
+    if request.param == "one person":
+        flow.warehouse.execute(
+            "insert into ops.customer_merge"
+            " (customer_key, winner_key, evidence, email_hash, merged_as_of)"
+            " values (%s, %s, 'email_without_plus_part', 'x', '2026-01-01')",
+            (keys[1], keys[0]),
+        )
+    else:
+        flow.warehouse.execute(
+            "update raw.customers as c set email_hash = o.email_hash from raw.customers as o"
+            " where o.customer_key = %s and c.customer_key = %s",
+            tuple(keys),
+        )
+    yield
+    flow.warehouse.execute("truncate ops.customer_merge")
+    flow.warehouse.execute(moved, (other_hash, keys[1]))
+
+
+@pytest.mark.usefixtures("twice")
+def test_nobody_is_asked_twice_under_another_number_or_in_another_name(flow: MailFlow) -> None:
+    first = ask(ASKED, "marketing", "till", "test")
+    for _ in range(2):
+        with pytest.raises(DispatchRefused, match="this customer or address was asked on"):
+            ask(OTHER, "marketing", "till", "test")
+        # which is no answer of the other customer's, and none for the other address
+        post(opt_in_url(flow, first.request_id))
+
+
+@pytest.mark.usefixtures("twice")
+def test_two_who_press_at_once_for_one_person_or_mailbox_send_one_mail(flow: MailFlow) -> None:
+    before = flow.sandbox.counts()["accepted"]
+
+    def press(name: str) -> bool:
+        try:
+            return ask(name, "marketing", "till", "test").state == "accepted"
+        except DispatchRefused:
+            return False
+
+    for _ in range(3):
+        flow.warehouse.execute("truncate ops.opt_in_request cascade")
+        with ThreadPoolExecutor(4) as pool:
+            assert sum(pool.map(press, (ASKED, OTHER) * 2)) == 1
+    assert flow.sandbox.counts()["accepted"] - before == 3
 
 
 def test_who_agreed_to_marketing_may_be_asked_for_surveys(flow: MailFlow) -> None:
