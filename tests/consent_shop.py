@@ -97,13 +97,14 @@ class Shop:
         self.put("ops.campaign", campaign_id="this", definition=definition)
 
     def verdict(
-        self, name: str = "ada", channel: str = "email", campaign: str = "this", pause: int = 0
-    ) -> Verdict:
+        self, name: str = "ada", channel: str = "email", campaign: str = "this", pause: int = 0,
+        advertisers: tuple[str, ...] = ("example shop",),
+    ) -> Verdict:  # fmt: skip
         """What is said about a customer whose last purchase is the one of `customer`."""
         [(eligible, reasons, evidence)] = self.warehouse.execute(
             "select is_eligible, reasons, evidence from ops.eligibility(%s, %s::timestamptz[],"
-            " %s, %s, %s, %s, 24, %s)",
-            ([name], [ago(300)], campaign, channel, AS_OF, ago(0), pause),
+            " %s, %s, %s, %s, 24, %s, advertisers => %s)",
+            ([name], [ago(300)], campaign, channel, AS_OF, ago(0), pause, list(advertisers)),
         )
         assert eligible == (reasons == [])
         return Verdict(reasons, evidence)

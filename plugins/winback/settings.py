@@ -72,6 +72,7 @@ class Settings:
     farewell_days: int = _setting(60, "a later purchase refutes that somebody moved or is away")
     recovery_window_days: int = _setting(60, "a purchase this long after dispatch is a recovery")
     contact_pause_days: int = _setting(14, "after one campaign wrote, others keep quiet")
+    advertisers: str = _setting("", "names that consents were given to, `;` between; empty: sender")
     consent_unused_months: int = _setting(24, "consent not used for this long counts as lapsed")
 
     consent_proof_years: int = _setting(
@@ -170,6 +171,11 @@ class Settings:
         for name in ("stop_after_messages", "dormant_after_days", "ramp_up_first_portion"):
             if not 1 <= getattr(self, name) <= MOST:
                 raise SettingsError(f"{name} must lie between 1 and {MOST}")
+
+    def advertiser_names(self) -> list[str] | None:
+        """Whom a consent may name to be ours, in small letters; None while nobody is named."""
+        names = [name.strip().lower() for name in (self.advertisers or self.sender_name).split(";")]
+        return [name for name in names if name] or None
 
     def as_of_at(self, as_of: date) -> datetime:
         """The instant before which facts are known on `as_of`: its 00:00 in business time."""

@@ -102,3 +102,16 @@ def test_connections_come_from_airflows_variables(monkeypatch: pytest.MonkeyPatc
 def test_an_empty_folder_is_not_the_project(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="sets home to nothing: write a folder, or unset it"):
         load(environ={"WINBACK_HOME": ""})
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        ({}, None),
+        ({"sender_name": "Example Shop"}, ["example shop"]),
+        ({"sender_name": "x", "advertisers": " Example Ltd; EXAMPLE Shop ;"},
+         ["example ltd", "example shop"]),
+    ],
+)  # fmt: skip
+def test_whom_a_consent_may_name(given: dict[str, str], names: list[str] | None) -> None:
+    assert Settings(**given).advertiser_names() == names

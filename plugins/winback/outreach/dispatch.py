@@ -99,7 +99,9 @@ def _send_campaign(
         finally:
             run.end.set()
             gc.unfreeze()
-    done: Counter[str] = sum(counts, Counter())
+    done: Counter[str] = Counter()
+    for each_done in counts:
+        done.update(each_done)
     log.info("%s: %s", campaign.name, dict(done))
     failures = [failure for each in sending if (failure := each.exception())]
     for failure in failures[1:]:

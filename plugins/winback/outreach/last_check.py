@@ -131,7 +131,8 @@ judged as materialized (
         (select array_agg(silent_until order by asked_at) from claimed),
         %(campaign)s, 'email', %(as_of)s,
         -- the database's clock: a worker's own may be slow, and overlook this morning's objections
-        coalesce(%(known_until)s::timestamptz, statement_timestamp()), %(months)s, %(pause)s
+        coalesce(%(known_until)s::timestamptz, statement_timestamp()), %(months)s, %(pause)s,
+        advertisers => %(advertisers)s::text[]
     ) as verdict using (asked_at)
     left join lateral (
         -- late or corrected orders may give one and the same silence a new name
@@ -212,6 +213,7 @@ def check(
         "known_until": config.as_of_at(as_of) if config.replay else None,
         "months": config.consent_unused_months,
         "pause": config.contact_pause_days,
+        "advertisers": config.advertiser_names(),
         "zone": config.business_timezone,
     }
     checked = []

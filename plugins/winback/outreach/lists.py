@@ -62,7 +62,7 @@ must_leave as (
         (select array_agg(customer_key order by customer_key) from asked),
         (select array_agg('infinity'::timestamptz) from asked),
         %(campaign)s, 'email', (select today from clock), (select known_until from clock),
-        %(months)s, 0
+        %(months)s, 0, advertisers => %(advertisers)s::text[]
     ) as verdict
     where not verdict.reasons <@ %(not_against)s
 )
@@ -119,6 +119,7 @@ group by listed.as_of
 _TOLD = """
 select concat_ws(' ',
     (now() at time zone %(zone)s)::date, %(replay)s::text, %(months)s::int,
+    %(advertisers)s::text[],
     (select count(*) from ops.extract_run),
     (select count(*) || ' ' || coalesce(sum(extract(epoch from renewed_at)), 0)
         from ops.suppression),
@@ -212,6 +213,7 @@ def _values(campaign: str) -> dict[str, Any]:
         "zone": config.business_timezone,
         "replay": config.replay,
         "months": config.consent_unused_months,
+        "advertisers": config.advertiser_names(),
         "not_against": _NOT_AGAINST,
     }
 

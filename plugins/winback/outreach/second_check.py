@@ -71,7 +71,8 @@ judged as (
     inner join ops.eligibility(
         (select array_agg(customer_key order by asked_at) from waiting),
         (select array_agg(silent_until order by asked_at) from waiting),
-        %(campaign)s, 'email', %(as_of)s, statement_timestamp(), %(months)s, %(pause)s
+        %(campaign)s, 'email', %(as_of)s, statement_timestamp(), %(months)s, %(pause)s,
+        advertisers => %(advertisers)s::text[]
     ) as verdict using (asked_at)
     left join lateral (
         select string_agg(rules.because, '; ' order by rules.rule) as because
@@ -145,6 +146,7 @@ def check(
                 "zone": config.business_timezone,
                 "months": config.consent_unused_months,
                 "pause": config.contact_pause_days,
+                "advertisers": config.advertiser_names(),
             }
             for batch_id, message_id, *why in connection.execute(_CHECK, values):
                 found.setdefault(batch_id, {})[message_id] = Refused(*why)

@@ -63,7 +63,7 @@ verdict as (
         (select array_agg(customer_key order by customer_key) from warned),
         (select array_agg('infinity'::timestamptz) from warned),
         '', channel.name, %(as_of)s, coalesce(%(known_until)s::timestamptz, now()),
-        %(consent_unused_months)s, %(contact_pause_days)s
+        %(consent_unused_months)s, %(contact_pause_days)s, advertisers => %(advertisers)s::text[]
     ) as said
 ),
 
@@ -173,6 +173,7 @@ def _read(as_of: date) -> list[tuple[Any, ...]]:
         "known_until": config.as_of_at(as_of) if config.replay else None,
         "consent_unused_months": config.consent_unused_months,
         "contact_pause_days": config.contact_pause_days,
+        "advertisers": config.advertiser_names(),
         "words": Jsonb(WORDS[config.warning_language]),
     }
     with warehouse.connect("sender") as connection:

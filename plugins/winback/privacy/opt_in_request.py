@@ -38,6 +38,7 @@ _WHY_WE_ASK = {
     "consent_unconfirmed",
     "consent_unused_too_long",
     "consent_for_another_address",
+    "consent_for_another_advertiser",
 }
 
 # A survey is advertising: who took the consent to marketing back is not asked for this one either.
@@ -49,11 +50,11 @@ from raw.customers as c
 inner join pii.customers as p using (customer_key)
 cross join lateral ops.eligibility(
     array[c.customer_key], array['infinity'::timestamptz], '', 'email', %(today)s, now(),
-    %(months)s, 0, %(purpose)s
+    %(months)s, 0, %(purpose)s, %(advertisers)s::text[]
 ) as verdict
 cross join lateral ops.eligibility(
     array[c.customer_key], array['infinity'::timestamptz], '', 'email', %(today)s, now(),
-    %(months)s, 0
+    %(months)s, 0, advertisers => %(advertisers)s::text[]
 ) as marketing
 where c.customer_key = %(customer)s and c.deleted_at is null
 """
@@ -165,6 +166,7 @@ def _keep(
         "today": config.today(),
         "months": config.consent_unused_months,
         "pause": config.opt_in_pause_days,
+        "advertisers": config.advertiser_names(),
     }
     connection.execute(_LOCK, values)
     row = connection.execute(_PERSON, values).fetchone()

@@ -126,6 +126,7 @@ def _select(campaign: Campaign, snapshot_id: int, as_of: date, config: Settings)
         "window_ends_at": config.as_of_at(as_of + timedelta(days=config.recovery_window_days)),
         "window_days": config.recovery_window_days,
         "contact_pause_days": config.contact_pause_days,
+        "advertisers": config.advertiser_names(),
         "consent_unused_months": config.consent_unused_months,
         "max_audience_rise_pct": config.max_audience_rise_pct,
     }

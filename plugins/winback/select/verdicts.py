@@ -51,7 +51,7 @@ _VERDICTS = " union all ".join(
         (select customer_keys from parts where part = {part}),
         (select last_purchases_at from parts where part = {part}),
         %(campaign)s, %(channel)s, %(as_of)s, %(known_until)s, %(consent_unused_months)s,
-        %(contact_pause_days)s
+        %(contact_pause_days)s, advertisers => %(advertisers)s::text[]
     )
     """  # noqa: S608 - texts of our own
     for part in range(1, PARTS + 1)

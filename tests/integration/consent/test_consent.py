@@ -32,6 +32,7 @@ def test_a_confirmed_consent_allows_and_is_named_as_evidence(shop: Shop) -> None
         ({"purpose": "survey"}, "consent_missing"),
         ({"purpose": "tracking"}, "consent_missing"),
         ({"email_hash": "hash of an older address"}, "consent_for_another_address"),
+        ({"advertiser": "Somebody Else Ltd"}, "consent_for_another_advertiser"),
         ({"granted_at": ago(740), "confirmed_at": ago(740)}, "consent_unused_too_long"),
     ],
 )
@@ -47,6 +48,7 @@ def test_anything_less_forbids(shop: Shop, consent: dict[str, object] | None, re
     [
         {"purpose": "marketing"},
         {"email_hash": "hash of ada"},
+        {"advertiser": " Example Shop"},
         {"ground": "express"},
         {"withdrawn_at": ago(0)},
         # 24 months are 730 days here
@@ -101,6 +103,14 @@ def test_a_request_that_nobody_confirmed_takes_nothing_away(shop: Shop) -> None:
     shop.consent(consent_id="b", granted_at=ago(10), confirmed_at=None)
     verdict = shop.verdict()
     assert (verdict.reasons, verdict.evidence["consent"]) == ([], "consent of ada")
+
+
+def test_what_somebody_took_back_from_another_advertiser_is_none_of_ours(shop: Shop) -> None:
+    shop.customer()
+    shop.consent()
+    shop.consent(consent_id="b", advertiser="Somebody Else Ltd", withdrawn_at=ago(5))
+    assert shop.verdict().reasons == []
+    assert shop.verdict(advertisers=("somebody else ltd",)).reasons == ["consent_withdrawn"]
 
 
 def test_a_consent_for_an_older_address_does_not_hide_the_one_for_todays(shop: Shop) -> None:

@@ -16,7 +16,9 @@ create function ops.eligibility(
     known_until timestamptz,
     consent_unused_months int,
     contact_pause_days int,
-    for_purpose text default 'marketing'
+    for_purpose text default 'marketing',
+    -- ours, in small letters; null: whom a consent names is not compared
+    advertisers text[] default null
 )
 returns table (
     asked_at bigint,
@@ -135,6 +137,7 @@ facts as materialized (
         consent.is_confirmed,
         consent.is_presumed,
         consent.is_for_address,
+        consent.is_ours,
         customer.members,
         sent.last_used_on,
         sent.last_sent_on,
@@ -229,11 +232,15 @@ facts as materialized (
                 select c.consent_id as given_id, c.customer_key as giver_key, c.granted_at,
                     c.confirmed_at, least(c.granted_at, c.confirmed_at) as given_at,
                     case when for_channel in ('email', 'ads') then c.email_hash end as email_hash,
-                    case when c.withdrawn_at < known_until then c.withdrawn_at end as taken_back_at,
+                    case when c.withdrawn_at < known_until and ours.is_it then c.withdrawn_at end
+                        as taken_back_at,
                     coalesce(c.confirmed_at < known_until, false) as is_confirmed,
                     coalesce(c.ground, 'express') = 'presumed' as is_presumed,
-                    c.deleted_at is null as is_there
+                    c.deleted_at is null as is_there, ours.is_it as is_ours
                 from raw.consents as c
+                cross join lateral (
+                    select coalesce(lower(btrim(c.advertiser)) = any(advertisers), true) as is_it
+                ) as ours
                 where c.customer_key = any(customer.members)
                     and (c.deleted_at is null or c.withdrawn_at < known_until)
                     and c.channel = for_channel
@@ -241,7 +248,7 @@ facts as materialized (
                     and c.granted_at < known_until
                 union all
                 select 'opt-in-' || r.request_id, r.customer_key, r.requested_at, r.confirmed_at,
-                    r.requested_at, r.address_hash, null, true, false, true
+                    r.requested_at, r.address_hash, null, true, false, true, true
                 from ops.opt_in_request as r
                 where r.customer_key = any(customer.members)
                     and r.channel = for_channel
@@ -250,6 +257,7 @@ facts as materialized (
             ) as given
             cross join lateral (
                 select case
+                    when not given.is_ours then false
                     when given.email_hash is not null
                         then coalesce(given.email_hash = customer.address_hash, false)
                     -- without an address it is for the one of the number that gave it
@@ -391,8 +399,10 @@ judged as (
                 then 'objected' end,
             case when withdrawn_at is not null then 'consent_withdrawn' end,
             case when ground is null and consent_id is null then 'consent_missing' end,
-            case when ground is null and withdrawn_at is null and not is_for_address
+            case when ground is null and withdrawn_at is null and is_ours and not is_for_address
                 then 'consent_for_another_address' end,
+            case when ground is null and withdrawn_at is null and not is_ours
+                then 'consent_for_another_advertiser' end,
             case when ground is null and withdrawn_at is null and is_for_address
                 and is_presumed and not 'presumed_consent' = any(grounds)
                 then 'consent_missing' end,
