@@ -8,7 +8,7 @@ from typing import Any, get_args
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from winback.record.vocabulary import VOCABULARY, Event, Kind, read_batch, read_event
@@ -148,6 +148,8 @@ json_values = st.recursive(
 FIELDS = ["event", "email", "timestamp", "sg_event_id", "message_id", "status", "type", "reason"]
 
 
+# no deadline: the machine may be busy
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(FIELDS), json_values | st.sampled_from(list(VOCABULARY))))
 def test_whatever_an_entry_holds_it_becomes_a_storable_event(fields: dict[str, Any]) -> None:
     event = read_event(json.loads(json.dumps(fields)), NOW)
