@@ -104,6 +104,12 @@ def test_events_without_an_id_stay_apart() -> None:
     assert len({event.event_id for event in read(one, two)}) == 2
 
 
+@pytest.mark.parametrize("event_id", [None, "", 0, False, [], {}, "ää", "x" * 500])
+def test_events_that_share_an_unusable_id_stay_apart(event_id: Any) -> None:
+    one, two = entry("delivered", sg_event_id=event_id), entry("bounce", sg_event_id=event_id)
+    assert len({event.event_id for event in read(one, two)}) == 2
+
+
 @pytest.mark.parametrize(
     "timestamp", [None, "yesterday", 1e300, 10**30, 1772000000000000, "nan", [], float("-inf")]
 )

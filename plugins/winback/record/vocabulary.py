@@ -128,8 +128,9 @@ def _event_id(entry: dict[str, Any]) -> str:
     given = entry.get("sg_event_id")
     if isinstance(given, str) and _PLAIN_ID.fullmatch(given):
         return given
-    # Without an id, or with one that is none: the same event gives the same id again.
-    text = json.dumps(entry if given is None else given, sort_keys=True)
+    # Without an id, or with one that is none, and that others may have as well: the same event
+    # gives the same id again.
+    text = json.dumps(entry, sort_keys=True)
     return f"sha256:{sha256(text.encode()).hexdigest()}"
 
 
