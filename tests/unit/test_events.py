@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from datetime import UTC, datetime
 from typing import Any, get_args
 from uuid import UUID
@@ -135,6 +136,26 @@ def test_of_a_bounce_only_the_status_is_kept(status: Any, detail: str | None) ->
 def test_what_is_no_list_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         read_batch(body, NOW)
+
+
+def test_what_is_nested_about_as_deeply_as_can_be_read_is_read_or_refused() -> None:
+    said = set()
+    for depth in range(1, sys.getrecursionlimit()):
+        body = b'[{"event": "open", "more": ' + b"[" * depth + b"]" * depth + b"}]"
+        try:
+            said.add(len(read_batch(body, NOW)[0]))
+        except ValueError as error:
+            said.add(str(error))
+    assert said == {1, "the batch is nested too deeply"}
+
+
+@pytest.mark.parametrize("odd", [b'"\xff"', b'"\xed\xa0\x80"', b"9" * 5000, b"-" + b"9" * 5000])
+@pytest.mark.parametrize("where", [b"useragent", b"timestamp", b"sg_event_id", b"email"])
+def test_a_byte_or_a_number_that_is_none_takes_nobody_with_it(odd: bytes, where: bytes) -> None:
+    body = b'[{"event": "open", "%b": %b}, %b]' % (where, odd, json.dumps(entry()).encode())
+    events, n_others = read_batch(body, NOW)
+    assert ([event.kind for event in events], n_others) == (["opened", "delivered"], 0)
+    assert events[0].occurred_at == NOW
 
 
 def test_entries_that_are_no_events_are_counted_and_take_nobody_with_them() -> None:
