@@ -231,7 +231,7 @@ def test_a_storm_of_rate_limits_ends_the_run_and_loses_nothing(
     flow: Planned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     configure(flow, monkeypatch, send_batch_size=2)
-    monkeypatch.setattr("winback.outreach.lane.LONGEST_WAIT_SECONDS", 2.5)
+    monkeypatch.setattr("winback.outreach.rate_limit.LONGEST_WAIT_SECONDS", 2.5)
     flow.plan(N)
     before = flow.sandbox.counts()
     flow.sandbox.fault("rate_limit_429", requests=1000, seconds=0)

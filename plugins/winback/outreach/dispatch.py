@@ -22,6 +22,7 @@ from winback.outreach.kept_connection import KeptConnection
 from winback.outreach.lane import CampaignRun, Lane
 from winback.outreach.message import Sender
 from winback.outreach.permission import require_allowed
+from winback.outreach.rate_limit import RateLimit
 from winback.outreach.sendgrid_transport import SendGridTransport
 from winback.select.campaigns import Campaign, read_campaigns
 from winback.settings import Settings, settings
@@ -55,8 +56,9 @@ def outreach(snapshot_id: int, as_of: date) -> dict[str, Counter[str]]:
             ended_workers.release_dead_claims(connection)
             ended_workers.settle_dead_dispatches(connection)
             ledger.cancel_rest_of_cancelled_campaigns(connection)
+        limit = RateLimit()
         done = {
-            campaign.name: _send_campaign(campaign, snapshot_id, as_of, config, connections)
+            campaign.name: _send_campaign(campaign, snapshot_id, as_of, config, connections, limit)
             for campaign in read_campaigns(config.campaigns)
         }
         with connections[0].transaction() as connection:
@@ -71,6 +73,7 @@ def _send_campaign(
     as_of: date,
     config: Settings,
     connections: Sequence[KeptConnection],
+    limit: RateLimit,
 ) -> Counter[str]:
     """Sends in several lanes at once, each with claims of its own: while one waits for the mail
     API, another asks the database. When one fails, the others end after the request under way."""
@@ -84,7 +87,7 @@ def _send_campaign(
     counts: list[Counter[str]] = [Counter() for _ in connections]
     run = CampaignRun(
         campaign, snapshot_id, as_of, config, sender, mails, threading.Event(), counts,
-        ledger.Passed(),
+        ledger.Passed(), limit,
     )  # fmt: skip
     lanes = [Lane(run, *each) for each in zip(connections, transports, counts, strict=True)]
     # a batch makes so many values that Python looks for garbage: not among what stands by now

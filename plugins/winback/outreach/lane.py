@@ -30,6 +30,7 @@ from winback.outreach.campaign_mail import Mails, Request, alike, body_of, next_
 from winback.outreach.kept_connection import KeptConnection
 from winback.outreach.message import Recipient, Sender, Shape
 from winback.outreach.permission import require_allowed
+from winback.outreach.rate_limit import RateLimit
 from winback.outreach.scheduled_batches import Slot
 from winback.outreach.sendgrid_transport import Outcome, SendGridTransport, mend
 from winback.record.events import work_through_inbox
@@ -38,8 +39,6 @@ from winback.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# all the waiting for rate limits in one run; longer waits are left to the next
-LONGEST_WAIT_SECONDS = 90.0
 # when so many are rejected and nobody accepted, the mail is at fault and not its recipients
 MOST_REJECTED = 10
 
@@ -62,6 +61,7 @@ class CampaignRun:
         end: Set when no other request is to begin.
         all_done: Of each connection, how many messages took which way.
         passed: How far they have come in the plan.
+        limit: Until when the mail API takes nothing.
     """
 
     campaign: Campaign
@@ -73,6 +73,7 @@ class CampaignRun:
     end: threading.Event
     all_done: Sequence[Counter[str]]
     passed: ledger.Passed
+    limit: RateLimit
 
 
 @dataclass
@@ -83,21 +84,22 @@ class Lane:
     kept: KeptConnection
     transport: SendGridTransport
     done: Counter[str]
-    n_waited: float = 0.0
     halved: Slot | None = None
 
     def send_all(self) -> None:
         """Claims and sends batches until nothing is planned, or something asks to stop."""
         name, worker = self.run.campaign.name, f"{socket.gethostname()}:{os.getpid()}"
-        while not self.run.end.is_set():
+        # before the claim: while they wait, nobody holds any
+        while self.run.limit.wait(self.run.end):
             with self.kept.transaction() as connection:
                 if not campaign_state.is_running(connection, name):
                     log.warning("campaign %s is not running: nothing is sent", name)
                     return
                 claims = ledger.claim(connection, name, worker, self.run.config, self.run.passed)
             try:
-                if not claims or not self._send(claims):
+                if not claims:
                     return
+                self._send(claims)
             except _Paused:
                 log.warning("campaign %s was held: nothing more is sent", name)
                 return
@@ -105,12 +107,12 @@ class Lane:
                 log.info("%s: the rest waits for the end of the quiet hours", name)
                 return
 
-    def _send(self, claims: list[ledger.Claim]) -> bool:
-        """Sends a batch in as many requests as it takes; returns whether to go on."""
+    def _send(self, claims: list[ledger.Claim]) -> None:
+        """Sends a batch in as many requests as it takes; gives back what may not be sent now."""
         waiting = alike(claims)
         self.halved = None
         try:
-            while waiting and not self.run.end.is_set():
+            while waiting and not self.run.end.is_set() and not self.run.limit.holds():
                 request = self._prepare(waiting)
                 if request is None:
                     continue
@@ -121,9 +123,8 @@ class Lane:
                     continue
                 self._settle(request.claims, outcome)
                 if outcome.kind == "rate_limited":
-                    return self._wait(outcome.retry_after)
+                    self.run.limit.note(outcome.retry_after)
                 self._stop_if_needed(outcome)
-            return True
         finally:
             if waiting:
                 # If this fails too, the lease ends and the next run takes them over.
@@ -225,10 +226,3 @@ class Lane:
                 f" took none: campaign {name} is stopped; mend the campaign's template, then"
                 f" {campaign_state.RESUME} {name}"
             )
-
-    def _wait(self, seconds: float) -> bool:
-        self.n_waited += seconds
-        if self.n_waited > LONGEST_WAIT_SECONDS:
-            log.warning("the mail API asks to wait for %.0f s: the next run goes on", seconds)
-            return False
-        return not self.run.end.wait(seconds)

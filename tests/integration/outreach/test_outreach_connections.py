@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -34,6 +35,34 @@ def test_while_one_request_hangs_the_others_go_on(
             running.result()
     assert flow.sandbox.counts()["accepted"] - before == n
     assert flow.states()["unknown"] == 1
+
+
+def test_a_rate_limit_that_one_meets_holds_for_all(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(flow, monkeypatch, send_batch_size=1, send_connections=2)
+    n, before = n_planned(flow), flow.sandbox.counts()["requests"]
+    flow.sandbox.fault("rate_limit_429", seconds=3600)
+    send(flow)
+    # and what the other had under way
+    n_more = flow.sandbox.counts()["requests"] - before - 1
+    assert n_more <= 1
+    assert flow.states() == Counter(planned=n - n_more, accepted=n_more)
+
+
+def test_who_waits_for_a_rate_limit_holds_no_claims(flow: MailFlow) -> None:
+    n = n_planned(flow)
+    # of several shapes, so that the batch takes several requests
+    flow.sandbox.fault("rate_limit_429", seconds=6)
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(send, flow)
+        wait_until(lambda: flow.reasons()["the mail API's rate limit"] > 0)
+        wait_until(lambda: flow.states() == {"planned": n}, seconds=2)
+        n_requests = flow.sandbox.counts()["requests"]
+        time.sleep(1)
+        assert flow.states() == {"planned": n}
+        assert flow.sandbox.counts()["requests"] == n_requests
+        assert running.result(60)["accepted"] == n
 
 
 def test_when_one_fails_the_others_end_after_the_request_under_way(
