@@ -18,6 +18,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from winback.errors import DispatchRefused
+from winback.gate import require_fit_to_act
 from winback.outreach.message import DEFAULT_LANGUAGE, Recipient, Sender
 from winback.outreach.permission import require_provider
 from winback.outreach.sendgrid_transport import Outcome, SendGridTransport, request_body
@@ -130,8 +131,10 @@ def ask(customer_id: str, purpose: str, source: str, requested_by: str) -> Asked
         The request; its state is `accepted`, or `unknown` when nobody knows whether it left.
 
     Raises:
-        DispatchRefused: The customer may not be asked, was asked already, or nothing may be sent.
+        DispatchRefused: The customer may not be asked, was asked already, or nothing may be sent,
+            for one because the newest batch did not pass its gates.
         CampaignError: The templates are wrong.
+        SettingsError: The key for the mail API is none.
     """
     config = settings()
     require_provider(config)
@@ -141,14 +144,24 @@ def ask(customer_id: str, purpose: str, source: str, requested_by: str) -> Asked
         raise DispatchRefused("say where the customer asked for it, such as --source checkout")
     sender = Sender(config.sender_name, config.sender_email, config.sender_postal_address)
     key = customer_key(config.dataset, customer_id)
-    with warehouse.connect("sender") as connection:
-        request = _keep(connection, key, purpose, source, requested_by, sender, config)
-        body = _body(request, sender, config)
-    # from here on it may have left, whatever happens
+    # before anything is on record: a key that is none can not be sent with, and asks nobody
     transport = SendGridTransport(
         config.sendgrid_url, config.sendgrid_api_key, config.send_timeout_seconds
     )
+    with warehouse.connect("sender") as connection:
+        _require_fit(connection)
+        request = _keep(connection, key, purpose, source, requested_by, sender, config)
+        body = _body(request, sender, config)
+    # from here on it may have left, whatever happens
     return _settle(request, transport.send(body), config)
+
+
+def _require_fit(connection: psycopg.Connection) -> None:
+    # what a refused batch says of objections and addresses is not to be believed
+    newest = connection.execute("select snapshot_id, as_of from ops.newest_snapshot").fetchone()
+    if newest is None:
+        raise DispatchRefused("nothing was loaded yet: run winback_ingest first")
+    require_fit_to_act(connection, *newest)
 
 
 def _keep(

@@ -23,7 +23,7 @@ from tests.consent_pages import (
 )
 from tests.mail_flow import MailFlow, configure
 from winback.consent_cli import app
-from winback.errors import DispatchRefused
+from winback.errors import DispatchRefused, SettingsError
 from winback.privacy.keyed_hash import customer_key
 from winback.privacy.opt_in_request import ask
 from winback.record import opt_in, unsubscribe
@@ -257,6 +257,30 @@ def test_a_wrong_request_is_refused(
     with pytest.raises(DispatchRefused, match=says):
         ask(customer, purpose, source, "test")
     assert flow.warehouse.execute("select count(*) from ops.opt_in_request") == [(0,)]
+
+
+def test_nobody_is_asked_from_a_batch_that_did_not_pass_its_gates(flow: MailFlow) -> None:
+    [(run_id,)] = flow.warehouse.execute(
+        "insert into ops.gate_run (snapshot_id, gate, is_passed, n_expectations, n_failed)"
+        " values (%s, 'raw', false, 1, 1) returning gate_run_id",
+        (flow.snapshot_id,),
+    )
+    try:
+        with pytest.raises(DispatchRefused, match="has not passed the gates raw and marts"):
+            ask(ASKED, "marketing", "till", "test")
+    finally:
+        flow.warehouse.execute("delete from ops.gate_run where gate_run_id = %s", (run_id,))
+    assert flow.warehouse.execute("select count(*) from ops.opt_in_request") == [(0,)]
+
+
+def test_a_key_that_is_none_leaves_nothing_on_record(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(flow, monkeypatch, sendgrid_api_key="SG.cöpied")
+    with pytest.raises(SettingsError, match="holds characters that no key has"):
+        ask(ASKED, "marketing", "till", "test")
+    configure(flow, monkeypatch, sendgrid_api_key=flow.sandbox.api_key)
+    assert ask(ASKED, "marketing", "till", "test").state == "accepted"
 
 
 def test_really_sending_needs_https_and_a_contract(
