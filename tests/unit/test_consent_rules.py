@@ -139,8 +139,13 @@ def test_the_host_outside_the_eu_takes_a_ground_of_transfer(tmp_path: Path) -> N
     recipients.require_mail_provider(sending(tmp_path, entry, url="https://api.sendgrid.com"))
 
 
-def test_the_sandbox_needs_no_entry(tmp_path: Path) -> None:
-    recipients.require_mail_provider(sending(tmp_path, url="http://127.0.0.1:8025"))
+def test_the_sandbox_needs_no_entry_and_a_relay_on_this_machine_does(tmp_path: Path) -> None:
+    config = sending(tmp_path, url="http://127.0.0.1:8025")
+    recipients.require_mail_provider(config)
+    with pytest.raises(
+        DispatchRefused, match=r"no contract with the mail provider at 127\.0\.0\.1"
+    ):
+        recipients.require_mail_provider(replace(config, mail_transport="sendgrid"))
 
 
 @pytest.mark.parametrize(
@@ -165,6 +170,17 @@ def test_an_entry_must_be_a_contract_in_force(
         ({"region": "US"}, "region US needs a ground of transfer"),
         ({"host": "api.sendgrid.com"}, "api.sendgrid.com is not in the EU: set host and sendgr"),
         ({"contract": ""}, "recipients.0.contract"),
+        ({"contract": " "}, "recipients.0.contract"),
+        (
+            {"contract": "None"},
+            "recipients.0.contract`: 'None' names nothing: write what you signed",
+        ),
+        ({"region": "US", "ground_of_transfer": "None needed"}, "region US needs a ground"),
+        ({"region": "US", "ground_of_transfer": " "}, "recipients.0.ground_of_transfer"),
+        (
+            {"region": "US", "ground_of_transfer": "none"},
+            "ground_of_transfer`: 'none' names nothing",
+        ),
         ({"phone": "1"}, "recipients.0.phone"),
     ],
 )

@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from winback import strict_yaml
 from winback.errors import DispatchRefused, SettingsError
@@ -22,7 +29,10 @@ from winback.settings import Settings
 NO_GROUND_NEEDED = ("EU", "EEA")
 # SendGrid's EU region is the other host
 OUTSIDE_EU = "api.sendgrid.com"
-Text = Annotated[str, Field(min_length=1)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+NONE_NEEDED = "none needed"
+# what people write so that a form is full
+_NOTHING = ("none", "no", "n/a", "-", "tbd")
 
 
 class Recipient(BaseModel):
@@ -38,9 +48,20 @@ class Recipient(BaseModel):
     region: Text
     ground_of_transfer: Text
 
+    @field_validator("contract", "ground_of_transfer")
+    @classmethod
+    def _says_something(cls, text: str) -> str:
+        if text.casefold() in _NOTHING:
+            raise ValueError(
+                f"{text!r} names nothing: write what you signed, and as the ground of transfer"
+                f" {NONE_NEEDED!r} inside of the EU and EEA"
+            )
+        return text
+
     @model_validator(mode="after")
     def _has_ground(self) -> Self:
-        if self.region not in NO_GROUND_NEEDED and self.ground_of_transfer == "none needed":
+        is_without = self.ground_of_transfer.casefold() == NONE_NEEDED
+        if self.region not in NO_GROUND_NEEDED and is_without:
             raise ValueError(
                 f"region {self.region} needs a ground of transfer, such as standard clauses"
             )
@@ -77,7 +98,8 @@ def require_mail_provider(config: Settings) -> None:
             in force yet.
         SettingsError: The register is not there or wrong.
     """
-    if is_loopback(config.sendgrid_url):
+    # what takes mail on this machine for real passes it on to somebody
+    if config.mail_transport == "sandbox" and is_loopback(config.sendgrid_url):
         return
     host = urlsplit(config.sendgrid_url).hostname
     entry = next((r for r in read(config.recipients).recipients if r.host == host), None)

@@ -313,6 +313,14 @@ def test_the_real_transport_sends_only_for_today_and_with_a_stop_link_that_works
             outreach(flow.snapshot_id, today)
         assert flow.sandbox.counts()["requests"] == before
         configure(flow, monkeypatch, sendgrid_url=flow.sandbox.url)
+        with pytest.raises(DispatchRefused, match="names no contract with the mail provider"):
+            outreach(flow.snapshot_id, today)
+        register = flow.sandbox.data / "recipients.yaml"
+        register.write_text(
+            "recipients: [{name: relay, host: 127.0.0.1, role: processor, contract: folder 12,"
+            " contract_on: 2026-01-15, region: EU, ground_of_transfer: none needed}]"
+        )
+        configure(flow, monkeypatch, recipients=register)
         assert outreach(flow.snapshot_id, today)[CAMPAIGN]["accepted"] == n
 
 
