@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, time, timedelta
 from time import monotonic, sleep
 
@@ -64,6 +65,20 @@ def test_a_cleared_run_sends_nothing_more(live: LiveInstance) -> None:
     # it really ran again: every candidate got another verdict
     assert live.ask("select count(*) from ops.verdict")[0][0] > verdicts
     assert live.sandbox_counts()["requests"] == before
+
+
+def test_two_runs_that_are_triggered_at_once_send_once(live: LiveInstance) -> None:
+    live.forget_messages()
+    before = live.sandbox_counts()
+    with ThreadPoolExecutor(2) as pool:
+        run_ids = list(pool.map(lambda _: live.api.trigger(CHAIN[2]), range(2)))
+    for run_id in run_ids:
+        assert live.api.wait(CHAIN[2], run_id, SECONDS)["state"] == "success"
+        assert set(live.api.task_states(CHAIN[2], run_id).values()) == {"success"}
+    after = live.sandbox_counts()
+    [(n, n_people)] = live.ask("select count(*), count(distinct address_hash) from ops.outreach")
+    assert after["accepted"] - before["accepted"] == n == n_people >= 10
+    assert after["max_per_key"] == 1
 
 
 def test_a_task_that_is_killed_is_retried_by_airflow_and_sends_the_rest(live: LiveInstance) -> None:
