@@ -60,6 +60,15 @@ def test_the_shipped_rules_are_those_that_the_tests_prove_per_country() -> None:
         ("Germany: {email: {consumer: {until_objection: x}}}", "Germany"),
         ("DE: {email: {consumer: {until_objection: ''}}}", "until_objection"),
         ("DE: {email: {consumer: [until_objection]}}", "DE.email.consumer"),
+        (
+            "DE: {email: {consumer: {until_objection: x}}}",
+            "`DE.email.consumer`: until_objection allows no message; existing_customer alone",
+        ),
+        ("DE: {email: {business: {presumed_consent: x}}}", "DE.email.business`: presumed_consent"),
+        (
+            "AT: {letter: {consumer: {existing_customer: x}}}",
+            "`AT.letter.consumer`: existing_customer allows no message; presumed_consent or",
+        ),
         ("[DE]", "the file"),
         ("DE: {}\nDE: {}", "stands here twice"),
         ("DE: {", "no valid YAML"),

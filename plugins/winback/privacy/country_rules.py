@@ -7,9 +7,9 @@ that a lawyer can read and change them.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, RootModel, ValidationError
+from pydantic import Field, RootModel, ValidationError, model_validator
 
 from winback import strict_yaml
 from winback.errors import SettingsError
@@ -24,6 +24,19 @@ Law = Annotated[str, Field(min_length=1)]
 
 class CountryRules(RootModel[dict[Country, dict[Channel, dict[Kind, dict[Ground, Law]]]]]):
     """The whole file."""
+
+    @model_validator(mode="after")
+    def _fits_the_channel(self) -> Self:
+        # a rule by which nothing is ever allowed would be believed to allow it
+        for country, channel, kind, ground, _ in self.rows():
+            if (channel == "email") != (ground == "existing_customer"):
+                may = (
+                    "existing_customer alone may stand there"
+                    if channel == "email"
+                    else "presumed_consent or until_objection may stand there"
+                )
+                raise ValueError(f"`{country}.{channel}.{kind}`: {ground} allows no message; {may}")
+        return self
 
     def rows(self) -> list[tuple[str, str, str, str, str]]:
         """Country, channel, kind, ground and law of each rule."""
@@ -58,6 +71,8 @@ def store(rules: CountryRules) -> None:
 
 def _explain(error: ValidationError) -> str:
     first = error.errors()[0]
+    if first["type"] == "value_error":
+        return first["msg"].removeprefix("Value error, ")
     place = ".".join(str(part) for part in first["loc"] if part != "[key]")
     return (
         f"`{place or 'the file'}`: {first['msg']}; write country, channel, kind and ground, each"
