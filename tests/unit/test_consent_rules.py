@@ -22,7 +22,7 @@ from winback.outreach.message import Mail, Sender
 from winback.privacy import country_rules, recipients
 from winback.privacy.keyed_hash import normalise_email
 from winback.privacy.opt_in_mail import compose_request, consent_text
-from winback.privacy.opt_in_request import PURPOSES
+from winback.privacy.opt_in_request import AGREED, ASKED, PURPOSES
 from winback.record import opt_in, unsubscribe
 from winback.settings import PROJECT, Settings, load
 
@@ -363,9 +363,35 @@ def test_each_rule_of_the_page_names_tests_that_exist() -> None:
     assert [row for row in rules if not NAMED.search(row)] == []
 
 
-def test_each_reason_stands_on_the_page() -> None:
-    function = PROJECT / "plugins/winback/warehouse/functions/eligibility.sql"
-    judged = function.read_text(encoding="utf-8").partition("judged as (")[2]
-    reasons = set(re.findall(r"then '(\w+)' end", judged))
-    assert len(reasons) >= 20
-    assert {reason for reason in reasons if f"`{reason}`" not in PAGE} == set()
+# the arrays of a verdict, what is added to one, and what speaks against all of a campaign
+MADE = re.compile(r"array_remove\(array\[\n(.*?)\n\s*\], null\)", re.DOTALL)
+ADDED = re.compile(r"array\['(\w+)'\]|exclude_all\(\s*connection,\s*\"(\w+)\"")
+# those of a message that was planned, which no verdict has
+OF_MESSAGES = {"erased", "campaign_cancelled"}
+
+
+def reasons_made() -> set[str]:
+    """Every reason that a verdict may have, wherever the code makes it."""
+    made = {AGREED, ASKED}
+    for path in (PROJECT / "plugins" / "winback").rglob("*"):
+        if path.suffix in (".py", ".sql"):
+            text = path.read_text(encoding="utf-8")
+            for array in MADE.findall(text):
+                made.update(re.findall(r"then '(\w+)' end", array))
+            made.update(one or other for one, other in ADDED.findall(text))
+    return made
+
+
+def test_each_reason_stands_on_the_page_and_has_its_name() -> None:
+    made = reasons_made()
+    assert {"objected", "lapse_over", "not_wanted", "audience_jumped"} < made
+    assert {reason for reason in made if f"`{reason}`" not in PAGE} == set()
+    naming = (PROJECT / "docs" / "naming.md").read_text(encoding="utf-8")
+    table = naming.partition("## Reasons for not writing")[2].partition("\n## ")[0]
+    named = {
+        name
+        for row in table.splitlines()
+        if row.startswith("| ") and not row.startswith("| reason ")
+        for name in row.split("|")[1].strip().split(", ")
+    }
+    assert named == made | OF_MESSAGES
