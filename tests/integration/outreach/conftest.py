@@ -57,3 +57,9 @@ def call(
         return code, said.out, said.err
 
     return run
+
+
+@pytest.fixture
+def small_portions(flow: MailFlow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three on the first day, so that the small shop takes days."""
+    configure(flow, monkeypatch, ramp_up_first_portion=3)

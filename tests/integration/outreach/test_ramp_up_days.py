@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -13,6 +12,7 @@ from airflow.api_fastapi.core_api.security import get_user
 from fastapi.testclient import TestClient
 
 from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, configure, n_planned, send
+from tests.ramp_up import held_back, insert_dormant, next_day, portions
 from winback import __main__ as command
 from winback.kpi.snapshot import write_snapshots
 from winback.outreach import campaign_state, last_check, ledger, ramp_up
@@ -24,46 +24,7 @@ from winback.settings import settings
 from winback.warehouse import connection as warehouse
 from winback.web.app import create_app
 
-
-@pytest.fixture(autouse=True)
-def small_portions(flow: MailFlow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Three on the first day, so that the small shop takes days."""
-    configure(flow, monkeypatch, ramp_up_first_portion=3)
-
-
-def next_day(flow: MailFlow) -> None:
-    """Lets a day pass, as far as the portions can tell."""
-    flow.warehouse.execute(
-        "update ops.ramp_up_day set day = day - 1, begun_at = begun_at - interval '1 day'"
-    )
-    flow.warehouse.execute("update ops.outreach set portion_day = portion_day - 1")
-
-
-def held_back(flow: MailFlow) -> int:
-    [(n,)] = flow.warehouse.execute(
-        "select count(*) from ops.outreach where is_dormant and state = 'planned'"
-    )
-    return int(n)
-
-
-def insert_dormant(flow: MailFlow, n: int, campaign: str = CAMPAIGN) -> None:
-    flow.warehouse.execute(
-        "insert into ops.campaign (campaign_id, definition) values (%s, '{}')"
-        " on conflict do nothing",
-        (campaign,),
-    )
-    flow.warehouse.execute(
-        "insert into ops.outreach (campaign_id, lapse_id, step, channel, customer_key,"
-        " address_hash, snapshot_id, as_of, template, is_dormant)"
-        " select %s, 'l' || n, 1, 'email', 'k' || n, 'a' || n, %s, %s, 'x', true"
-        " from generate_series(1, %s) as n",
-        (campaign, flow.snapshot_id, AS_OF, n),
-    )
-
-
-def n_claimed(campaign: str) -> int:
-    with warehouse.connect("sender") as connection:
-        return len(ledger.claim(connection, campaign, "somebody", settings()))
+pytestmark = pytest.mark.usefixtures("small_portions")
 
 
 def resume() -> None:
@@ -162,46 +123,6 @@ def test_a_mail_that_asked_for_a_consent_reached_the_address(
     assert (n_planned(flow), held_back(flow)) == (n, n - n_reached)
 
 
-def test_a_portion_is_for_all_campaigns_together(
-    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    insert_dormant(flow, 20, "another")
-    configure(flow, monkeypatch, send_batch_size=2)
-    assert n_claimed("another") == 2
-    assert send(flow)["accepted"] == 1
-    assert n_claimed("another") == 0
-    assert portions(flow) == [(3, 3)]
-
-
-def test_several_campaigns_at_once_take_one_portion(
-    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    configure(flow, monkeypatch, send_batch_size=7, ramp_up_first_portion=333)
-    names = ["one", "two", "three", "four"]
-    for name in names:
-        insert_dormant(flow, 500, name)
-
-    def claim_all(campaign: str) -> int:
-        n = 0
-        while more := n_claimed(campaign):
-            n += more
-        return n
-
-    with ThreadPoolExecutor(4) as pool:
-        claimed = list(pool.map(claim_all, names))
-    assert sum(claimed) == 333
-    assert portions(flow) == [(333, 333)]
-
-
-def test_a_campaign_that_stopped_keeps_the_portion_of_all_as_it_was(flow: MailFlow) -> None:
-    insert_dormant(flow, 20, "another")
-    assert send(flow)["accepted"] == 3
-    with warehouse.connect("sender") as connection:
-        campaign_state.stop(connection, CAMPAIGN, "too many bounces")
-    next_day(flow)
-    assert n_claimed("another") == 3
-
-
 @pytest.mark.parametrize(("days_ago", "portion"), [(29, 6), (30, 3)])
 def test_a_sender_that_was_silent_for_a_month_begins_anew(
     flow: MailFlow, days_ago: int, portion: int
@@ -214,74 +135,6 @@ def test_a_sender_that_was_silent_for_a_month_begins_anew(
     )
     flow.warehouse.execute("update ops.outreach set portion_day = portion_day - %s", (days_ago,))
     assert send(flow)["accepted"] == portion
-
-
-def test_those_of_other_campaigns_go_first_in_the_order_of_their_names(
-    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    configure(flow, monkeypatch, ramp_up_first_portion=10)
-    n = n_planned(flow)
-    insert_dormant(flow, 4, "a")
-    insert_dormant(flow, 2, "b")
-    flow.warehouse.execute("update ops.campaign set state = 'paused' where campaign_id = 'b'")
-
-    def for_later() -> dict[str, int]:
-        with warehouse.connect("sender") as connection:
-            held = ramp_up.read_held_back(connection, settings())
-        return {name: each.n_for_later for name, each in held.items()}
-
-    # who is paused takes nothing
-    assert for_later() == {"a": 0, "b": 0, CAMPAIGN: n - 6}
-    assert n_claimed("a") == 4
-    assert for_later() == {"b": 0, CAMPAIGN: n - 6}
-    assert send(flow)["accepted"] == 6
-    assert for_later() == {"b": 2, CAMPAIGN: n - 6}
-
-
-def test_two_workers_at_once_take_one_portion(
-    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    configure(flow, monkeypatch, send_batch_size=1, ramp_up_first_portion=5)
-    before = flow.sandbox.counts()["accepted"]
-    with ThreadPoolExecutor(2) as pool:
-        done = [each.result() for each in [pool.submit(send, flow) for _ in range(2)]]
-    assert sum(each.get("accepted", 0) for each in done) == 5
-    assert flow.sandbox.counts()["accepted"] - before == 5
-
-
-def test_four_workers_claim_exactly_the_portion_of_thousands(
-    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    configure(flow, monkeypatch, send_batch_size=50, ramp_up_first_portion=333)
-    flow.warehouse.execute("delete from ops.outreach")
-    flow.warehouse.execute(
-        "insert into ops.outreach (campaign_id, lapse_id, step, channel, customer_key,"
-        " address_hash, snapshot_id, as_of, template, is_dormant)"
-        " select %s, 'l' || n, 1, 'email', 'k' || n, 'a' || n, %s, %s, 'x', n > 200"
-        " from generate_series(1, 2200) as n",
-        (CAMPAIGN, flow.snapshot_id, AS_OF),
-    )
-    config = settings()
-
-    def claim_all(worker: int) -> list[ledger.Claim]:
-        claims: list[ledger.Claim] = []
-        while True:
-            with warehouse.connect("sender") as connection:
-                more = ledger.claim(connection, CAMPAIGN, f"w{worker}", config)
-            if not more:
-                return claims
-            claims += more
-
-    with ThreadPoolExecutor(4) as pool:
-        claimed = [claim for part in pool.map(claim_all, range(4)) for claim in part]
-    assert len({claim.message_id for claim in claimed}) == len(claimed) == 200 + 333
-    assert flow.states() == {"claimed": 533, "planned": 2200 - 533}
-    # on the next day too, beside claims that are held
-    next_day(flow)
-    with ThreadPoolExecutor(4) as pool:
-        more = [claim for part in pool.map(claim_all, range(4)) for claim in part]
-    # nothing of the first portion was accepted, so that it proves nothing
-    assert len(more) == 333
 
 
 def test_what_was_taken_and_not_sent_waits_for_the_next_portion(flow: MailFlow) -> None:
@@ -421,10 +274,6 @@ def day_ends_at(step: str, flow: MailFlow, monkeypatch: pytest.MonkeyPatch) -> N
         return real(*arguments)
 
     monkeypatch.setattr(owner, name, at_midnight)
-
-
-def portions(flow: MailFlow) -> list[tuple[int, int]]:
-    return flow.warehouse.execute("select portion, n_taken from ops.ramp_up_day order by day")
 
 
 def test_what_was_claimed_before_midnight_leaves_in_the_next_days_portion(
