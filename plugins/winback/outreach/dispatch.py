@@ -16,7 +16,8 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from datetime import date
 
-from winback.outreach import ended_workers, ledger, ramp_up
+from winback.errors import CampaignError
+from winback.outreach import campaign_state, ended_workers, ledger, ramp_up
 from winback.outreach.campaign_mail import compose_all
 from winback.outreach.kept_connection import KeptConnection
 from winback.outreach.lane import CampaignRun, Lane
@@ -43,7 +44,8 @@ def outreach(snapshot_id: int, as_of: date) -> dict[str, Counter[str]]:
     Raises:
         DispatchRefused: Nothing (more) may be sent: the snapshot failed a gate or is not the
             newest, the date is too old, or the mail API does not answer as it should.
-        CampaignError: A campaign or a template is wrong; nothing was sent for it.
+        CampaignError: Campaigns or their templates are wrong, and nothing more was sent for them;
+            the others were sent before it is raised.
         TransportStopped: The mail provider refuses the account; the campaign is stopped.
     """
     config = settings()
@@ -57,13 +59,21 @@ def outreach(snapshot_id: int, as_of: date) -> dict[str, Counter[str]]:
             ended_workers.settle_dead_dispatches(connection)
             ledger.cancel_rest_of_cancelled_campaigns(connection)
         limit = RateLimit()
-        done = {
-            campaign.name: _send_campaign(campaign, snapshot_id, as_of, config, connections, limit)
-            for campaign in read_campaigns(config.campaigns)
-        }
+        done: dict[str, Counter[str]] = {}
+        wrong: list[str] = []
+        for campaign in read_campaigns(config.campaigns):
+            try:
+                done[campaign.name] = _send_campaign(
+                    campaign, snapshot_id, as_of, config, connections, limit
+                )
+            except CampaignError as error:
+                log.error("%s: %s", campaign.name, error)
+                wrong.append(f"{campaign.name}: {error}")
         with connections[0].transaction() as connection:
             for each in ramp_up.read_held_back(connection, config).values():
                 log.info("%s: %s wait for later days", each.campaign_id, each.n_for_later)
+    if wrong:
+        raise CampaignError("; ".join(wrong))
     return done
 
 
@@ -77,6 +87,10 @@ def _send_campaign(
 ) -> Counter[str]:
     """Sends in several lanes at once, each with claims of its own: while one waits for the mail
     API, another asks the database. When one fails, the others end after the request under way."""
+    with connections[0].transaction() as connection:
+        if not campaign_state.is_running(connection, campaign.name):
+            log.warning("campaign %s is not running: nothing is sent", campaign.name)
+            return Counter()
     sender = Sender(config.sender_name, config.sender_email, config.sender_postal_address)
     transports = [
         SendGridTransport(config.sendgrid_url, config.sendgrid_api_key, config.send_timeout_seconds)
@@ -107,6 +121,8 @@ def _send_campaign(
         done.update(each_done)
     log.info("%s: %s", campaign.name, dict(done))
     failures = [failure for each in sending if (failure := each.exception())]
+    # what ends the run comes before what ends this campaign alone
+    failures.sort(key=lambda failure: isinstance(failure, CampaignError))
     for failure in failures[1:]:
         log.error("another connection failed as well: %s", failure)
     if failures:

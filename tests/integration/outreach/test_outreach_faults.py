@@ -185,3 +185,46 @@ def test_an_error_between_claim_and_request_frees_the_claims(
     finally:
         flow.warehouse.execute("alter table ops.verdict drop constraint broken")
     assert flow.states() == {"planned": n}
+
+
+@pytest.fixture
+def another(flow: MailFlow, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder of a second campaign's texts, which are broken; it comes before the first."""
+    shutil.copytree(PROJECT / "campaigns", tmp_path / "campaigns")
+    folder = tmp_path / "campaigns" / "templates"
+    shutil.copytree(folder / CAMPAIGN, folder / "another")
+    (folder / "another" / "body.de.txt").write_text("{{ nonsense }}", encoding="utf-8")
+    first = (tmp_path / "campaigns" / f"{CAMPAIGN}.yaml").read_text(encoding="utf-8")
+    second = first.replace(f"template: {CAMPAIGN}", "template: another")
+    assert second != first
+    (tmp_path / "campaigns" / "another.yaml").write_text(second, encoding="utf-8")
+    configure(flow, monkeypatch, campaigns=tmp_path / "campaigns")
+    flow.warehouse.execute(
+        "insert into ops.campaign (campaign_id, definition) values ('another', '{}')"
+    )
+    return folder / "another"
+
+
+@pytest.mark.usefixtures("another")
+def test_a_campaign_that_is_wrong_keeps_no_other_from_being_sent(flow: MailFlow) -> None:
+    n = n_planned(flow)
+    with pytest.raises(CampaignError, match=r"^another: .*body\.de\.txt.*nonsense"):
+        send(flow)
+    assert flow.states() == {"accepted": n}
+
+
+@pytest.mark.usefixtures("another")
+def test_all_campaigns_that_are_wrong_are_named(flow: MailFlow) -> None:
+    n = n_planned(flow)
+    flow.sandbox.fault("bad_recipient_400", requests=1000)
+    with pytest.raises(CampaignError, match=r"^another: .*; welcome_back: .*rejected 10 messages"):
+        send(flow)
+    assert flow.states() == {"planned": n - 10, "rejected": 10}
+
+
+@pytest.mark.usefixtures("another")
+def test_what_is_wrong_with_a_campaign_that_does_not_run_holds_up_nobody(flow: MailFlow) -> None:
+    n = n_planned(flow)
+    with warehouse.connect("sender") as connection:
+        campaign_state.decide(connection, "another", Decision("cancel", "nonsense", "ann"))
+    assert send(flow)["accepted"] == n
