@@ -168,7 +168,10 @@ class Settings:
         for name in ("stop_at_bounce_pct", "stop_at_spam_report_pct"):
             if not 0 < getattr(self, name) <= 100:
                 raise SettingsError(f"{name} must lie above 0 and not above 100")
-        for name in ("stop_after_messages", "dormant_after_days", "ramp_up_first_portion"):
+        for name in (
+            "send_timeout_seconds", "send_lease_seconds",
+            "stop_after_messages", "dormant_after_days", "ramp_up_first_portion",
+        ):  # fmt: skip
             if not 1 <= getattr(self, name) <= MOST:
                 raise SettingsError(f"{name} must lie between 1 and {MOST}")
 

@@ -58,6 +58,8 @@ def test_an_unknown_variable_is_an_error() -> None:
         ({"send_batch_size": 0}, "between 1 and 1000"),
         ({"stop_at_bounce_pct": 0}, "stop_at_bounce_pct must lie above 0 and not above 100"),
         ({"stop_at_spam_report_pct": 101}, "stop_at_spam_report_pct must lie above 0"),
+        ({"send_timeout_seconds": 0}, "send_timeout_seconds must lie between 1 and 1000000000"),
+        ({"send_lease_seconds": 0}, "send_lease_seconds must lie between 1 and 1000000000"),
         ({"stop_after_messages": 0}, "stop_after_messages must lie between 1 and 1000000000"),
         ({"ramp_up_first_portion": 0}, "ramp_up_first_portion must lie between 1"),
         ({"warning_language": "fr"}, "warning_language is 'fr': write `en` or `de`"),

@@ -135,10 +135,11 @@ def resend(
         raise NotDecided(f"campaign {cancelled[0]} is cancelled for good: abandon its messages")
     rows = connection.execute(
         "insert into ops.outreach (campaign_id, lapse_id, step, channel, customer_key,"
-        " address_hash, snapshot_id, as_of, template, is_lapse_open, resend_of, likely_shape)"
+        " address_hash, snapshot_id, as_of, template, is_lapse_open, resend_of, likely_shape,"
+        " is_dormant)"
         " select o.campaign_id, o.lapse_id, o.step, o.channel, o.customer_key, o.address_hash,"
         " newest.snapshot_id, newest.as_of, o.template, o.is_lapse_open, o.message_id,"
-        " o.likely_shape"
+        " o.likely_shape, o.is_dormant"
         " from ops.outreach as o cross join ops.newest_snapshot as newest"
         " where o.message_id = any(%s) returning resend_of, message_id",
         (list(message_ids),),

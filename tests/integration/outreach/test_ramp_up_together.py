@@ -8,7 +8,10 @@ import pytest
 
 from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, configure, n_planned, send
 from tests.ramp_up import insert_dormant, n_claimed, next_day, portions
+from winback.errors import DispatchRefused
 from winback.outreach import campaign_state, ledger, ramp_up
+from winback.outreach.decisions import Decision
+from winback.outreach.unknown_messages import resend
 from winback.settings import settings
 from winback.warehouse import connection as warehouse
 
@@ -121,3 +124,19 @@ def test_four_workers_claim_exactly_the_portion_of_thousands(
         more = [claim for part in pool.map(claim_all, range(4)) for claim in part]
     # nothing of the first portion was accepted, so that it proves nothing
     assert len(more) == 333
+
+
+def test_what_a_person_orders_once_more_counts_in_the_portion(flow: MailFlow) -> None:
+    flow.sandbox.fault("error_500")
+    with pytest.raises(DispatchRefused, match="are unknown"):
+        send(flow)
+    ids = [each for (each,) in flow.warehouse.execute(
+        "select message_id from ops.outreach where state = 'unknown'"
+    )]  # fmt: skip
+    before = flow.sandbox.counts()["accepted"]
+    with warehouse.connect("sender") as connection:
+        resend(connection, ids, Decision("resend", "the provider has no trace of them", "ann"))
+    left = 3 - len(ids)
+    assert send(flow).get("accepted", 0) == left
+    assert portions(flow) == [(3, 3)]
+    assert flow.sandbox.counts()["accepted"] == before + left
