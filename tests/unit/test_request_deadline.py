@@ -1,4 +1,4 @@
-"""An answer that trickles in for ever holds nobody up, and half an answer never counts as one."""
+"""An answer that trickles in for ever holds nobody up, and never counts as one."""
 
 from __future__ import annotations
 
