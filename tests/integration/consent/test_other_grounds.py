@@ -111,6 +111,13 @@ def test_nothing_less_than_a_new_consent_undoes_a_withdrawal(
     assert shop.verdict(channel=channel).reasons == []
 
 
+def test_who_withdrew_what_was_never_confirmed_has_withdrawn(shop: Shop) -> None:
+    shop.customer(**FOUR)
+    shop.consent(confirmed_at=None, withdrawn_at=ago(20))
+    shop.consent(consent_id="b", granted_at=ago(10), confirmed_at=None)
+    assert shop.verdict().reasons == ["consent_withdrawn"]
+
+
 def test_a_withdrawal_whose_row_is_gone_stands(shop: Shop) -> None:
     shop.customer(**FOUR)
     shop.consent(withdrawn_at=ago(20), deleted_at=ago(10))
