@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -238,6 +239,16 @@ def written_through(flow: MailFlow) -> Iterator[None]:
             yield
         finally:
             set_it("off")
+
+
+def register_of_a_relay(folder: Path) -> Path:
+    """A register of recipients whose mail provider is this machine."""
+    register = folder / "recipients.yaml"
+    register.write_text(
+        "recipients: [{name: relay, host: 127.0.0.1, role: processor, contract: folder 12,"
+        " contract_on: 2026-01-15, region: EU, ground_of_transfer: none needed}]"
+    )
+    return register
 
 
 def send(flow: MailFlow) -> dict[str, int]:

@@ -59,12 +59,19 @@ class OwnServer:
 
     def alter_system(self, *changes: str) -> None:
         """Changes settings for every session that begins from now on."""
+        before = self._settings_read_at()
         with psycopg.connect(self.server.url(), autocommit=True) as connection:
             for change in changes:
                 connection.execute(f"alter system {change}".encode())
             connection.execute("select pg_reload_conf()")
-            # sessions are given what the postmaster has read by then
-            time.sleep(0.5)
+        deadline = time.monotonic() + 30
+        while self._settings_read_at() == before:
+            assert time.monotonic() < deadline, "the server does not read its settings"
+            time.sleep(0.02)
+
+    def _settings_read_at(self) -> object:
+        with psycopg.connect(self.server.url()) as connection:
+            return connection.execute("select pg_conf_load_time()").fetchone()
 
     def start_again(self) -> None:
         """Starts it on the same data and port; it recovers by itself."""

@@ -20,6 +20,7 @@ from tests.mail_flow import (
     configure,
     event,
     n_planned,
+    register_of_a_relay,
     send,
     written_through,
 )
@@ -315,12 +316,7 @@ def test_the_real_transport_sends_only_for_today_and_with_a_stop_link_that_works
         configure(flow, monkeypatch, sendgrid_url=flow.sandbox.url)
         with pytest.raises(DispatchRefused, match="names no contract with the mail provider"):
             outreach(flow.snapshot_id, today)
-        register = flow.sandbox.data / "recipients.yaml"
-        register.write_text(
-            "recipients: [{name: relay, host: 127.0.0.1, role: processor, contract: folder 12,"
-            " contract_on: 2026-01-15, region: EU, ground_of_transfer: none needed}]"
-        )
-        configure(flow, monkeypatch, recipients=register)
+        configure(flow, monkeypatch, recipients=register_of_a_relay(flow.sandbox.data))
         assert outreach(flow.snapshot_id, today)[CAMPAIGN]["accepted"] == n
 
 

@@ -53,11 +53,11 @@ def test_a_rate_limit_that_one_meets_holds_for_all(
 def test_who_waits_for_a_rate_limit_holds_no_claims(flow: MailFlow) -> None:
     n = n_planned(flow)
     # of several shapes, so that the batch takes several requests
-    flow.sandbox.fault("rate_limit_429", seconds=6)
+    flow.sandbox.fault("rate_limit_429", seconds=10)
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(send, flow)
         wait_until(lambda: flow.reasons()["the mail API's rate limit"] > 0)
-        wait_until(lambda: flow.states() == {"planned": n}, seconds=2)
+        wait_until(lambda: flow.states() == {"planned": n}, seconds=5)
         n_requests = flow.sandbox.counts()["requests"]
         time.sleep(1)
         assert flow.states() == {"planned": n}
