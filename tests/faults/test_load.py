@@ -17,14 +17,14 @@ N_WORKERS = 4
 N_CONNECTIONS = 2
 
 
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(3900)
 def test_many_messages_while_workers_die(
     flow: Planned,
     monkeypatch: pytest.MonkeyPatch,
     is_long: bool,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    n, batch, pause = (100_000, 200, 2.0) if is_long else (2_000, 50, 0.4)
+    n, batch, pause, n_seconds = (100_000, 200, 2.0, 3000) if is_long else (2_000, 50, 0.4, 240)
     chance = Random(4)  # noqa: S311 - whom it strikes, no secret
     # a claim of a killed worker is free after two seconds, its request unknown after seven
     configure(
@@ -37,7 +37,7 @@ def test_many_messages_while_workers_die(
     )
     flow.plan(n, n_languages=2)
     before = flow.sandbox.counts()["accepted"]
-    n_killed = n_ended = 0
+    n_killed = 0
     began = time.monotonic()
     with ExitStack() as stack:
 
@@ -46,18 +46,21 @@ def test_many_messages_while_workers_die(
 
         workers = [start() for _ in range(N_WORKERS)]
         strike_at = began + pause
-        while open_messages(flow):
+        n_open = n
+        while n_now := open_messages(flow):
+            assert time.monotonic() < began + n_seconds, f"{n_now} of {n} are open still"
             for place, each in enumerate(workers):
                 if each.process.poll() is not None:
                     # all that it could get was claimed by others, or a request got no answer
-                    n_ended += 1
                     workers[place] = start()
-            if time.monotonic() > strike_at:
+            # where a worker takes long to start, those that send would all be killed before they
+            # had: each strike waits until something was sent since the one before
+            if time.monotonic() > strike_at and n_now < n_open:
                 victim = workers[chance.randrange(N_WORKERS)]
                 if victim.process.poll() is None:
                     victim.kill()
                     n_killed += 1
-                strike_at = time.monotonic() + pause
+                strike_at, n_open = time.monotonic() + pause, n_now
             time.sleep(0.05)
         seconds = time.monotonic() - began
         for each in workers:
