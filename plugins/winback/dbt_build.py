@@ -200,7 +200,8 @@ def _target() -> Path:
 
 def _settings() -> dict[str, object]:
     config = settings()
-    return {name: getattr(config, name) for name in VARIABLES}
+    values = {name: getattr(config, name) for name in VARIABLES}
+    return values | {"advertisers": config.advertiser_names() or []}
 
 
 def _of_this_run(

@@ -5,6 +5,10 @@ prints it as it is; the traceback goes to the log. Anything that is not a `Winba
 is a defect of winback.
 """
 
+from __future__ import annotations
+
+from collections import Counter
+
 
 class WinbackError(Exception):
     """A failure whose message tells its reader what to do."""
@@ -40,6 +44,18 @@ class CustomerRuleError(WinbackError):
 
 class CampaignError(WinbackError):
     """A campaign file is wrong; the message names file, line and what to write."""
+
+
+class CampaignsNotSent(CampaignError):
+    """Campaigns could not be sent; the others were.
+
+    Attributes:
+        sent: Of the others, how many messages took which way.
+    """
+
+    def __init__(self, message: str, sent: dict[str, Counter[str]]) -> None:
+        super().__init__(message)
+        self.sent = sent
 
 
 class CampaignStopped(WinbackError):

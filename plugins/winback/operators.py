@@ -8,9 +8,7 @@ the extra of the asset event that starts the next DAG.
 from __future__ import annotations
 
 import logging
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -18,7 +16,9 @@ from zoneinfo import ZoneInfo
 from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable, Param, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from winback.errors import CampaignsNotSent
 from winback.settings import settings
+from winback.task_termination import ended_by_termination
 
 log = logging.getLogger(__name__)
 
@@ -204,7 +204,7 @@ def select(**context: Any) -> list[Snapshot]:
 @task(task_id="outreach", outlets=[OUTREACH])
 def outreach(snapshots: list[Snapshot], **context: Any) -> dict[str, dict[str, int]]:
     """Warns the account owners, sends what is planned and writes the lists; fails in the end when
-    a campaign was stopped on the way, so that a person hears of it."""
+    a campaign could not be sent or was stopped on the way, so that a person hears of it."""
     from winback.kpi.warning_record import record_warnings
     from winback.outreach.dispatch import outreach as run
     from winback.outreach.lists import write_list
@@ -216,16 +216,22 @@ def outreach(snapshots: list[Snapshot], **context: Any) -> dict[str, dict[str, i
     if warning := settings().quiet_warning():
         log.warning("%s", warning)
     done: dict[str, dict[str, int]] = {}
+    not_sent: CampaignsNotSent | None = None
     for each in snapshots:
         as_of = date.fromisoformat(each["as_of"])
         record_warnings(as_of)
         write_warning_list(settings().home / "lists", as_of)
-        with _ended_by_termination():
-            sent = run(each["snapshot_id"], as_of)
+        try:
+            with ended_by_termination():
+                sent = run(each["snapshot_id"], as_of)
+        except CampaignsNotSent as error:
+            sent, not_sent = error.sent, error
         for campaign, counts in sent.items():
             done[campaign] = dict(counts)
             path, n_people = write_list(settings().home / "lists", campaign, as_of)
             log.info("%s people on %s", n_people, path)
+    if not_sent is not None:
+        raise not_sent
     _announce(context, OUTREACH, snapshots)
     _fail_if_stopped(context)
     return done
@@ -270,20 +276,6 @@ def kpi(**context: Any) -> int:
     from winback.kpi.snapshot import write_snapshots
 
     return write_snapshots(as_of_of(context))
-
-
-@contextmanager
-def _ended_by_termination() -> Iterator[None]:
-    """Lets whoever terminates the task end the block as ctrl-c does.
-
-    Airflow's own handler calls `on_kill`, which a function has not, and five seconds later the
-    process is killed in the midst of requests that become unknown for no reason.
-    """
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _fail_if_stopped(context: Any) -> None:

@@ -177,7 +177,8 @@ class Settings:
 
     def advertiser_names(self) -> list[str] | None:
         """Whom a consent may name to be ours, in small letters; None while nobody is named."""
-        names = [name.strip().lower() for name in (self.advertisers or self.sender_name).split(";")]
+        named = self.advertisers.split(";") if self.advertisers else [self.sender_name]
+        names = [name.strip().lower() for name in named]
         return [name for name in names if name] or None
 
     def as_of_at(self, as_of: date) -> datetime:

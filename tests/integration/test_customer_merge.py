@@ -50,6 +50,14 @@ def test_case_blanks_and_a_second_import_are_one_person(
     assert len(merges(warehouse)) == 2, "found once"
 
 
+def test_an_address_is_one_however_it_is_written(shop: SmallShop, warehouse: Warehouse) -> None:
+    ada = add(shop, "ada", 400, "ren\u00e9e@m\u00fcller.example", "Ada")
+    other = add(shop, "ada-2", 300, "rene\u0301e@xn--mller-kva.example", "Ada")
+    shop.write()
+    extract(AS_OF, "live")
+    assert merges(warehouse) == {other: ada}
+
+
 def test_a_couple_that_shares_an_address_stays_two(shop: SmallShop, warehouse: Warehouse) -> None:
     ada = add(shop, "ada", 400, "home@example.com", "Ada")
     add(shop, "bob", 300, "home@example.com", "Bob")

@@ -213,8 +213,15 @@ def test_two_people_with_one_address_get_one_message(warehouse: Warehouse, shop:
     assert selected.n_planned == selected.n_treated
     assert list(reasons(warehouse).values()) == ["address_of_another_customer"] * 19
     assert warehouse.execute(
-        "select distinct evidence ->> 'customer' from ops.verdict where not is_eligible"
-    ) == warehouse.execute("select customer_key from ops.assignment where arm <> 'excluded'")
+        "select distinct evidence ->> 'address' from ops.verdict where not is_eligible"
+    ) == warehouse.execute("select distinct address_hash from ops.outreach")
+    # whoever stands for them may be erased, and these rows stay
+    [(stands_for_all,)] = warehouse.execute(
+        "select customer_key from ops.assignment where arm <> 'excluded'"
+    )
+    assert warehouse.execute(
+        "select count(*) from ops.verdict where evidence::text like %s", (f"%{stands_for_all}%",)
+    ) == [(0,)]
     # the others stay excluded, whoever of them comes first by key
     [again] = up_to_select(AS_OF + timedelta(days=1))[1]
     assert (again.n_treated, again.n_holdout, again.n_excluded) == (0, 0, 0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +11,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Warehouse, WarehouseFactory
+from tests.locks import wait_until_somebody_waits
 from winback.record import suppression
 from winback.record.events import apply
 from winback.record.suppression import Scope
@@ -147,13 +147,3 @@ def test_a_selection_does_not_wait_for_ever_for_a_message(
             selecting.execute(judged)
             planned_messages.hand_over(selecting, planning, {"campaign": "c"})
     assert warehouse.execute("select count(*) from ops.outreach where is_lapse_open") == [(N,)]
-
-
-def wait_until_somebody_waits(warehouse: Warehouse) -> None:
-    deadline = time.monotonic() + 30
-    while warehouse.execute(
-        "select count(*) from pg_stat_activity where wait_event_type = 'Lock'"
-        " and datname = current_database()"
-    ) == [(0,)]:
-        assert time.monotonic() < deadline, "nobody waits for a lock"
-        time.sleep(0.02)

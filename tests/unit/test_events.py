@@ -158,6 +158,20 @@ def test_a_byte_or_a_number_that_is_none_takes_nobody_with_it(odd: bytes, where:
     assert events[0].occurred_at == NOW
 
 
+@pytest.mark.parametrize(
+    ("more", "n_unread"),
+    [({"message_id": None}, 1), ({}, 0), ({"message_id": None, "event": "open"}, 0)],
+)
+def test_who_objects_by_an_address_that_is_no_text_is_counted(
+    more: dict[str, Any], n_unread: int
+) -> None:
+    """The batch is kept, since nobody else can tell who it was; with our id it is known."""
+    told = entry("group_unsubscribe", email="m\u00fcller@example.com") | more
+    body = json.dumps([told], ensure_ascii=False).encode("latin-1")
+    events, n = read_batch(body, NOW)
+    assert (len(events), n) == (1, n_unread)
+
+
 def test_entries_that_are_no_events_are_counted_and_take_nobody_with_them() -> None:
     body = json.dumps([7, entry(), None, [entry()], {}]).encode()
     events, n_others = read_batch(body, NOW)

@@ -278,6 +278,13 @@ def test_nobody_is_judged_again_while_nothing_was_told(
     with ThreadPoolExecutor(1) as pool, psycopg.connect(warehouse.url) as connection:
         connection.execute("lock table raw.consents")
         assert pool.submit(refresh_lists, tmp_path).result(20) == []
+    # a campaign that is for something else now is judged by another consent
+    warehouse.execute('update ops.campaign set definition = \'{"purpose": "survey"}\'')
+    assert refresh_lists(tmp_path) == [path]
+    assert read(path) == []
+    warehouse.execute("update ops.campaign set definition = '{}'")
+    path, _ = write_list(tmp_path, "spring", AS_OF)
+    assert refresh_lists(tmp_path) == []
     # what a load brings, and a list that somebody saved
     warehouse.execute("update raw.customers set objected_at = now() where customer_key = 'c0'")
     warehouse.execute(

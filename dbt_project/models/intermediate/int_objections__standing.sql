@@ -1,7 +1,7 @@
 -- Whoever objected to advertising, to the shop or by a message of ours (a suppression of the
 -- person, which counts at once), and whoever else has the address. Nobody of them is scored, and
--- no model learns from them. Only a newer express consent to advertising lifts it, unless that was
--- withdrawn.
+-- no model learns from them. Only a newer express consent to advertising by us lifts it, unless one
+-- was taken back after it.
 with told_by as (
     select
         customer_key,
@@ -45,16 +45,26 @@ told as (
     select
         customer_key,
         channel,
-        coalesce(ground, 'express') = 'express' and confirmed_at is not null as is_express,
         least(granted_at, confirmed_at) as granted_at,
-        withdrawn_at
+        null as withdrawn_at
     from {{ ref('stg_consents') }}
+    where
+        coalesce(purpose, 'marketing') = 'marketing'
+        and coalesce(ground, 'express') = 'express'
+        and confirmed_at is not null
+        and {{ is_by_us('advertiser') }}
+    union all
+    select
+        customer_key,
+        channel,
+        null as granted_at,
+        withdrawn_at
+    from {{ ref('stg_consents__withdrawn') }}
     where coalesce(purpose, 'marketing') = 'marketing'
     union all
     select
         customer_key,
         channel,
-        true as is_express,
         requested_at as granted_at,
         null as withdrawn_at
     from {{ source('ops', 'opt_in_request') }}
@@ -64,7 +74,7 @@ told as (
 consents as (
     select
         coalesce(merged.person_key, told.customer_key) as customer_key,
-        max(case when told.is_express then told.granted_at end) as granted_at,
+        max(told.granted_at) as granted_at,
         max(told.withdrawn_at) as withdrawn_at
     from told
     left join {{ ref('int_customers__merged') }} as merged

@@ -6,6 +6,7 @@ the affair of `ledger.py`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -27,7 +28,7 @@ class CampaignStatus:
         campaign_id: Its name.
         state: `running`, `paused`, `stopped` (by a program, until a person resumes) or `cancelled`.
         state_reason: Why it does not run.
-        updated_at: When its state or its file changed last.
+        updated_at: When its state changed last.
         decided_by: The person whose decision is the newest, if anybody decided.
         counts: How many messages are in each state of the ledger.
     """
@@ -73,17 +74,24 @@ def anything_waits(connection: psycopg.Connection) -> bool:
     return bool(found)
 
 
-def stop(connection: psycopg.Connection, campaign: str, reason: str) -> None:
-    """Stops a campaign until a person resumes it; a cancelled one stays cancelled.
+def stop(connection: psycopg.Connection, reasons: Mapping[str, str]) -> None:
+    """Stops campaigns until a person resumes them; a cancelled one stays cancelled.
 
-    It locks the campaign, and the newest portion of the ramp-up after it.
+    It locks the campaigns in the order of their names, and the newest portion of the ramp-up, which
+    is shared by all, after the last of them: whoever stops one of them alone holds it by then.
+
+    Args:
+        connection: As the sender; the caller commits.
+        reasons: Why, by campaign.
     """
-    connection.execute(
-        "update ops.campaign set state = 'stopped', state_reason = %s, updated_at = now()"
-        " where campaign_id = %s and state <> 'cancelled'",
-        (reason, campaign),
-    )
-    ramp_up.note_stop(connection)
+    for campaign, reason in sorted(reasons.items()):
+        connection.execute(
+            "update ops.campaign set state = 'stopped', state_reason = %s, updated_at = now()"
+            " where campaign_id = %s and state <> 'cancelled'",
+            (reason, campaign),
+        )
+    if reasons:
+        ramp_up.note_stop(connection)
 
 
 def stop_if_running(connection: psycopg.Connection, campaign: str, reason: str) -> bool:

@@ -33,23 +33,23 @@ coalesce((
 """
 
 _COUNT_EVENTS = f"""
-insert into ops.delivery_tally (campaign_id, n_accepted, n_bounced, n_spam_reports)
+insert into ops.delivery_tally (campaign_id, accepted_at, n_accepted, n_bounced, n_spam_reports)
 select
-    o.campaign_id, count(*) filter (where told.is_taken),
+    o.campaign_id, o.accepted_at, count(*) filter (where told.is_taken),
     count(*) filter (where told.has_bounced), count(*) filter (where told.is_spam)
 from unnest(%s::uuid[], %s::boolean[], %s::boolean[], %s::boolean[])
     as told (message_id, is_taken, has_bounced, is_spam)
 inner join ops.outreach as o using (message_id)
 where o.accepted_at >= {_RESUMED.format(campaign="o.campaign_id")}
-group by o.campaign_id
+group by o.campaign_id, o.accepted_at
 """  # noqa: S608 - constants
 
 _UNCOUNT = f"""
-insert into ops.delivery_tally (campaign_id, n_accepted)
-select o.campaign_id, -count(*)
+insert into ops.delivery_tally (campaign_id, accepted_at, n_accepted)
+select o.campaign_id, o.accepted_at, -count(*)
 from ops.outreach as o
 where o.message_id = any(%s) and o.accepted_at >= {_RESUMED.format(campaign="o.campaign_id")}
-group by o.campaign_id
+group by o.campaign_id, o.accepted_at
 """  # noqa: S608 - constants
 
 _TOLD_BEFORE = """
@@ -63,9 +63,10 @@ select
     sum(t.n_spam_reports)::bigint
 from ops.campaign as c
 inner join ops.delivery_tally as t
-    on t.campaign_id = c.campaign_id and t.counted_at >= {_RESUMED.format(campaign="c.campaign_id")}
+    on t.campaign_id = c.campaign_id
+    and t.accepted_at >= {_RESUMED.format(campaign="c.campaign_id")}
 inner join (values (false), (true)) as recent (is_recent)
-    on not recent.is_recent or t.counted_at >= now() - make_interval(days => %(recent)s)
+    on not recent.is_recent or t.accepted_at >= now() - make_interval(days => %(recent)s)
 where c.state = 'running' and c.campaign_id = coalesce(%(campaign)s, c.campaign_id)
 group by 1, 2
 order by 1, 2
@@ -93,7 +94,7 @@ asked as (
 ),
 counted as (
     select n_accepted, n_bounced, n_spam_reports from ops.delivery_tally
-    where counted_at >= (select moment from since)
+    where accepted_at >= (select moment from since)
     union all
     select count(*), count(*) filter (where has_bounced), count(*) filter (where is_spam)
     from asked
@@ -217,6 +218,12 @@ def stop_if_needed(
     if reason := trouble(Told(*of_all), config):
         for (name,) in connection.execute(_RUNNING, values).fetchall():
             reasons.setdefault(name, f"{recently}of all mail together, {reason}")
+    campaign_state.stop(
+        connection,
+        {
+            name: f"{reason}; then {campaign_state.RESUME} {name}"
+            for name, reason in reasons.items()
+        },
+    )
     for name, reason in sorted(reasons.items()):
-        campaign_state.stop(connection, name, f"{reason}; then {campaign_state.RESUME} {name}")
         log.error("campaign %s is stopped: %s", name, reason)

@@ -16,7 +16,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from datetime import date
 
-from winback.errors import CampaignError
+from winback.errors import CampaignError, CampaignsNotSent
 from winback.outreach import campaign_state, ended_workers, ledger, ramp_up
 from winback.outreach.campaign_mail import compose_all
 from winback.outreach.kept_connection import KeptConnection
@@ -44,8 +44,9 @@ def outreach(snapshot_id: int, as_of: date) -> dict[str, Counter[str]]:
     Raises:
         DispatchRefused: Nothing (more) may be sent: the snapshot failed a gate or is not the
             newest, the date is too old, or the mail API does not answer as it should.
-        CampaignError: Campaigns or their templates are wrong, and nothing more was sent for them;
-            the others were sent before it is raised.
+        CampaignError: A campaign file is wrong, and nothing was sent.
+        CampaignsNotSent: Campaigns have wrong templates, or all of their messages were rejected,
+            and nothing more was sent for them; the others were sent before it is raised.
         TransportStopped: The mail provider refuses the account; the campaign is stopped.
     """
     config = settings()
@@ -55,13 +56,18 @@ def outreach(snapshot_id: int, as_of: date) -> dict[str, Counter[str]]:
             open_connections.callback(kept.close)
         with connections[0].transaction() as connection:
             require_allowed(connection, snapshot_id, as_of, config)
-            ended_workers.release_dead_claims(connection)
             ended_workers.settle_dead_dispatches(connection)
             ledger.cancel_rest_of_cancelled_campaigns(connection)
+            # last: while it holds the portions of the ramp-up it must not wait for messages
+            ended_workers.release_dead_claims(connection)
         limit = RateLimit()
         done: dict[str, Counter[str]] = {}
         wrong: list[str] = []
         for campaign in read_campaigns(config.campaigns):
+            # the provider is asked for templates, too
+            if not limit.wait(threading.Event()):
+                done[campaign.name] = Counter()
+                continue
             try:
                 done[campaign.name] = _send_campaign(
                     campaign, snapshot_id, as_of, config, connections, limit
@@ -73,7 +79,7 @@ def outreach(snapshot_id: int, as_of: date) -> dict[str, Counter[str]]:
             for each in ramp_up.read_held_back(connection, config).values():
                 log.info("%s: %s wait for later days", each.campaign_id, each.n_for_later)
     if wrong:
-        raise CampaignError("; ".join(wrong))
+        raise CampaignsNotSent("; ".join(wrong), done)
     return done
 
 

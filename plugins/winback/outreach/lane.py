@@ -201,7 +201,7 @@ class Lane:
         if outcome.kind == "refused":
             # not in the same transaction: who decides about a campaign locks it before its messages
             with self.kept.transaction() as connection:
-                campaign_state.stop(connection, self.run.campaign.name, outcome.detail)
+                campaign_state.stop(connection, {self.run.campaign.name: outcome.detail})
 
     def _stop_if_needed(self, outcome: Outcome) -> None:
         name = self.run.campaign.name
@@ -220,7 +220,7 @@ class Lane:
         n_rejected = sum(done["rejected"] for done in self.run.all_done)
         if n_rejected >= MOST_REJECTED and not any(done["accepted"] for done in self.run.all_done):
             with self.kept.transaction() as connection:
-                campaign_state.stop(connection, name, outcome.detail)
+                campaign_state.stop(connection, {name: outcome.detail})
             raise CampaignError(
                 f"the mail API rejected {n_rejected} messages ({outcome.detail}) and"
                 f" took none: campaign {name} is stopped; mend the campaign's template, then"

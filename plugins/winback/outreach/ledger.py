@@ -103,6 +103,8 @@ def claim(
     passed = passed or Passed()
     claims = _claim(connection, campaign, worker, config, passed)
     if not claims:
+        # before portions are given back: whoever has locked them waits for them next
+        ramp_up.lock(connection)
         release_dead_claims(connection)
         passed.reached = passed.dormant = 0
         claims = _claim(connection, campaign, worker, config, passed)

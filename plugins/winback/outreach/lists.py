@@ -114,12 +114,15 @@ from listed inner join must_leave using (customer_key)
 group by listed.as_of
 """  # noqa: S608 - texts of our own
 
-# What a verdict can change by beside the date, told by figures that are cheap to read: to judge a
+# What a verdict can change by, told by figures that are cheap to read: to judge a
 # hundred thousand people takes seconds, and is asked for every ten minutes.
 _TOLD = """
 select concat_ws(' ',
-    (now() at time zone %(zone)s)::date, %(replay)s::text, %(months)s::int,
+    -- a source's clock may be ahead of ours: what it dates later counts within the hour
+    date_trunc('hour', now() at time zone %(zone)s), %(replay)s::text, %(months)s::int,
     %(advertisers)s::text[],
+    (select md5(string_agg(campaign_id || definition::text, ' ' order by campaign_id))
+        from ops.campaign),
     (select count(*) from ops.extract_run),
     (select count(*) || ' ' || coalesce(sum(extract(epoch from renewed_at)), 0)
         from ops.suppression),

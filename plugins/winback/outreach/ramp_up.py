@@ -38,7 +38,9 @@ TODAY = "(clock_timestamp() at time zone %(zone)s)::date"
 
 _NEWEST = f"""
 select day, portion, n_taken, was_stopped, begun_at, day = {TODAY} as is_today
-from ops.ramp_up_day where day > {TODAY} - {REMEMBERED_DAYS} order by day desc limit 1
+from ops.ramp_up_day
+where day > {TODAY} - {REMEMBERED_DAYS} and (n_taken > 0 or day = {TODAY})
+order by day desc limit 1
 """  # noqa: S608 - constants
 
 # what is claimed still when the day is over does not leave by its portion, whoever holds it
@@ -60,8 +62,10 @@ returning day, portion, n_taken, was_stopped, begun_at, true as is_today
 
 _TAKE = "update ops.ramp_up_day set n_taken = n_taken + %(n)s where day = %(day)s"
 
+# days on which nothing was taken say nothing about the next portion
 _NOTE_STOP = """
-update ops.ramp_up_day set was_stopped = true where day = (select max(day) from ops.ramp_up_day)
+update ops.ramp_up_day set was_stopped = true
+where day >= coalesce((select max(day) from ops.ramp_up_day where n_taken > 0), '-infinity')
 """
 
 # a run sends the campaigns one after the other, by name: the first to come take of the portion
@@ -166,11 +170,15 @@ def left_today(
     ).fetchone()
     if waiting is None:
         return None
-    # one after the other until the commit
-    connection.execute("select pg_advisory_xact_lock(hashtextextended('ops.ramp_up_day', 1))")
+    lock(connection)
     today = _today(connection, config)
     n_left = today.portion - today.n_taken
     return Left(today.day, n_left) if n_left else None
+
+
+def lock(connection: psycopg.Connection) -> None:
+    """Keeps others from taking of the portions until the caller commits."""
+    connection.execute("select pg_advisory_xact_lock(hashtextextended('ops.ramp_up_day', 1))")
 
 
 def take(connection: psycopg.Connection, day: date, n: int) -> None:

@@ -136,12 +136,12 @@ def _process(
     new: Counter[str] = Counter()
     n_events, problem = 0, None
     try:
-        events, n_others = read_batch(bytes(body or b""), received_at)
+        events, n_unread = read_batch(bytes(body or b""), received_at)
         with connection.transaction():  # a savepoint: a batch that breaks is still noted
             new = apply(connection, events)
         n_events = len(events)
-        if n_others:
-            problem = f"{n_others} of {n_events + n_others} entries are no events"
+        if n_unread:
+            problem = f"{n_unread} entries are no events, or object for an address that is no text"
     except (ValueError, psycopg.DataError, psycopg.IntegrityError) as error:
         # the error's own text could quote an address
         problem = f"the batch can not be read: {type(error).__name__}"

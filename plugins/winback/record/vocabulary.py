@@ -47,6 +47,8 @@ SUPPRESSING: dict[Kind, tuple[Scope, str]] = {
     "spam_report": ("person", "spam_report"),
     "unsubscribed": ("person", "unsubscribe"),
 }
+# stands for what was no text
+_REPLACED = "\ufffd"
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.:=+/-]{1,100}")
 _STATUS = re.compile(r"\d\.\d{1,3}\.\d{1,3}")
 
@@ -82,7 +84,8 @@ def read_batch(body: bytes, received_at: datetime) -> tuple[list[Event], int]:
         received_at: The time of events that have none.
 
     Returns:
-        The events, and how many entries are no events.
+        The events, and how many entries could not be read: they are no events, or object for an
+        address in which a byte is no text, so that nobody knows whose it is.
 
     Raises:
         ValueError: The body is no list, or is nested too deeply.
@@ -92,11 +95,12 @@ def read_batch(body: bytes, received_at: datetime) -> tuple[list[Event], int]:
         entries = json.loads(text, parse_int=_number)
         if not isinstance(entries, list):
             raise ValueError("the batch is not a list of events")
-        events = [read_event(entry, received_at) for entry in entries if isinstance(entry, dict)]
+        read = [(each, read_event(each, received_at)) for each in entries if isinstance(each, dict)]
     except RecursionError as error:
         # what could just be parsed may still be too deep to be written again
         raise ValueError("the batch is nested too deeply") from error
-    return events, len(entries) - len(events)
+    n_unread = len(entries) - len(read) + sum(_objects_for_nobody(*each) for each in read)
+    return [event for _, event in read], n_unread
 
 
 def read_event(entry: dict[str, Any], received_at: datetime) -> Event:
@@ -123,6 +127,14 @@ def read_event(entry: dict[str, Any], received_at: datetime) -> Event:
         detail=_detail(entry, kind, word),
         suppresses=suppresses,
         objector=_hash(email) if is_objection and isinstance(email, str) else None,
+    )
+
+
+def _objects_for_nobody(entry: dict[str, Any], event: Event) -> bool:
+    return (
+        event.message_id is None
+        and event.objector is not None
+        and _REPLACED in str(entry.get("email"))
     )
 
 

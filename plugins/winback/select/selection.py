@@ -175,7 +175,7 @@ def _store_campaign(connection: psycopg.Connection, campaign: Campaign) -> None:
     connection.execute(
         "insert into ops.campaign (campaign_id, definition) values (%s, %s)"
         " on conflict (campaign_id) do update"
-        " set definition = excluded.definition, updated_at = now()"
+        " set definition = excluded.definition"
         " where ops.campaign.definition is distinct from excluded.definition",
         (campaign.name, campaign.model_dump_json()),
     )

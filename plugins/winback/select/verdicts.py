@@ -106,11 +106,7 @@ where earlier.customer_key = judged.customer_key
 # one person of an address stands for all: another would get the same mail, or spoil the holdout
 _ONE_PER_ADDRESS = """
 with ranked as (
-    select customer_key, row_number() over same_address as position,
-        first_value(customer_key) over same_address as chosen_key
-    from judged
-    where is_eligible
-    window same_address as (
+    select customer_key, row_number() over (
         partition by address_hash
         order by
             exists (
@@ -119,11 +115,14 @@ with ranked as (
                     and drawn.arm <> 'excluded'
             ) desc,
             customer_key
-    )
+    ) as position
+    from judged
+    where is_eligible
 )
 
+-- the address and not who was chosen: a key would outlive that person's erasure here
 update judged set is_eligible = false, reasons = array['address_of_another_customer'],
-    evidence = coalesce(evidence, '{}') || jsonb_build_object('customer', ranked.chosen_key)
+    evidence = coalesce(evidence, '{}') || jsonb_build_object('address', judged.address_hash)
 from ranked
 where ranked.customer_key = judged.customer_key and ranked.position > 1
 """

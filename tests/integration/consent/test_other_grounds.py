@@ -86,6 +86,26 @@ def test_who_took_a_consent_back_is_no_existing_customer(shop: Shop) -> None:
     assert "ground" not in verdict.evidence
 
 
+@pytest.mark.parametrize("channel", ["email", "letter"])
+def test_a_withdrawal_that_names_somebody_else_leaves_no_other_ground(
+    shop: Shop, channel: str
+) -> None:
+    """An older name of the shop, perhaps, or one that is written in another way."""
+    shop.customer(**FOUR)
+    assert shop.verdict(channel=channel).reasons == []
+    shop.consent(channel=channel, advertiser="Example Shop GmbH", withdrawn_at=ago(5))
+    shop.consent(consent_id="open", channel=channel, confirmed_at=None)
+    verdict = shop.verdict(channel=channel)
+    assert "consent_withdrawn" in verdict.reasons
+    assert verdict.evidence["consent"] == "consent of ada"
+    assert verdict.evidence["withdrawn"].startswith(ago(5)[:10])
+    # an express consent to us is none of the other's affair
+    shop.consent(consent_id="ours", channel=channel, advertiser="Example Shop")
+    verdict = shop.verdict(channel=channel)
+    assert (verdict.reasons, verdict.evidence["consent"]) == ([], "ours")
+    assert "withdrawn" not in verdict.evidence
+
+
 @pytest.mark.parametrize(
     ("channel", "kind", "after"),
     [

@@ -59,7 +59,7 @@ def test_a_cancelled_campaign_is_over_for_living_workers_too(flow: MailFlow, cal
         ledger.release(connection, claims)
         # the request under way met a rate limit
         ledger.back_to_planned(connection, under_way, "the mail API's rate limit")
-        campaign_state.stop(connection, CAMPAIGN, "HTTP 401")
+        campaign_state.stop(connection, {CAMPAIGN: "HTTP 401"})
     assert flow.states() == {"cancelled": n - 1, "planned": 1}
     assert send(flow) == {}
     assert flow.states() == {"cancelled": n}

@@ -17,6 +17,7 @@ from tests.mail_flow import MailFlow, configure, n_planned, run_task_outreach, s
 from winback.errors import CampaignError, DispatchRefused, SettingsError
 from winback.outreach import dispatch, lane
 from winback.outreach.lane import Lane
+from winback.outreach.rate_limit import LONGEST_WAIT_SECONDS, RateLimit
 from winback.outreach.sendgrid_transport import Outcome, SendGridTransport
 from winback.settings import settings
 
@@ -48,6 +49,18 @@ def test_a_rate_limit_that_one_meets_holds_for_all(
     n_more = flow.sandbox.counts()["requests"] - before - 1
     assert n_more <= 1
     assert flow.states() == Counter(planned=n - n_more, accepted=n_more)
+
+
+def test_a_rate_limit_that_is_too_long_is_not_asked_for_templates_either(
+    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = RateLimit()
+    limit.note(LONGEST_WAIT_SECONDS + 1)
+    monkeypatch.setattr(dispatch, "RateLimit", lambda: limit)
+    monkeypatch.setattr(dispatch, "compose_all", lambda *_: pytest.fail("it was asked"))
+    n = n_planned(flow)
+    assert send(flow) == {}
+    assert flow.states() == {"planned": n}
 
 
 def test_who_waits_for_a_rate_limit_holds_no_claims(flow: MailFlow) -> None:

@@ -9,12 +9,20 @@ from pathlib import Path
 import pytest
 
 from tests.mail_api import dropping
-from tests.mail_flow import CAMPAIGN, MailFlow, configure, n_planned, send
+from tests.mail_flow import (
+    AS_OF,
+    CAMPAIGN,
+    MailFlow,
+    configure,
+    n_planned,
+    run_task_outreach,
+    send,
+)
 from winback.errors import CampaignError, DispatchRefused, TransportStopped
 from winback.outreach import campaign_state
 from winback.outreach.decisions import Decision
 from winback.record.events import record
-from winback.settings import PROJECT
+from winback.settings import PROJECT, settings
 from winback.warehouse import connection as warehouse
 
 
@@ -211,6 +219,16 @@ def test_a_campaign_that_is_wrong_keeps_no_other_from_being_sent(flow: MailFlow)
     with pytest.raises(CampaignError, match=r"^another: .*body\.de\.txt.*nonsense"):
         send(flow)
     assert flow.states() == {"accepted": n}
+
+
+@pytest.mark.usefixtures("another")
+def test_the_lists_of_the_others_are_written_before_the_task_fails(flow: MailFlow) -> None:
+    n = n_planned(flow)
+    path = settings().home / "lists" / AS_OF.isoformat() / f"{CAMPAIGN}.csv"
+    path.unlink(missing_ok=True)
+    with pytest.raises(CampaignError, match=r"^another: "):
+        run_task_outreach(flow)
+    assert len(path.read_text(encoding="utf-8").splitlines()) == n + 1
 
 
 @pytest.mark.usefixtures("another")

@@ -137,6 +137,33 @@ def test_a_sender_that_was_silent_for_a_month_begins_anew(
     assert send(flow)["accepted"] == portion
 
 
+def test_days_on_which_nothing_left_do_not_keep_a_sender_known(flow: MailFlow) -> None:
+    assert send(flow)["accepted"] == 3
+    for _ in range(30):
+        next_day(flow)
+    begin_yesterday(flow, 6)
+    assert send(flow)["accepted"] == 3
+
+
+def test_a_stop_on_a_day_on_which_nothing_left_is_remembered(flow: MailFlow) -> None:
+    assert send(flow)["accepted"] == 3
+    next_day(flow)
+    next_day(flow)
+    begin_yesterday(flow, 6)
+    with warehouse.connect("sender") as connection:
+        campaign_state.stop(connection, {CAMPAIGN: "too many bounces"})
+    resume()
+    assert send(flow)["accepted"] == 3
+
+
+def begin_yesterday(flow: MailFlow, portion: int) -> None:
+    """A day on which messages waited, and the mail API was down."""
+    flow.warehouse.execute(
+        "insert into ops.ramp_up_day (day, portion) values ((now() at time zone %s)::date - 1, %s)",
+        (settings().business_timezone, portion),
+    )
+
+
 def test_what_was_taken_and_not_sent_waits_for_the_next_portion(flow: MailFlow) -> None:
     n = n_planned(flow)
     flow.sandbox.fault("rate_limit_429", seconds=3600)
@@ -162,7 +189,7 @@ def test_what_was_taken_and_not_sent_may_go_later_on_the_same_day(flow: MailFlow
 def test_a_stop_keeps_the_next_portion_as_it_was(flow: MailFlow) -> None:
     assert send(flow)["accepted"] == 3
     with warehouse.connect("sender") as connection:
-        campaign_state.stop(connection, CAMPAIGN, "too many bounces")
+        campaign_state.stop(connection, {CAMPAIGN: "too many bounces"})
     next_day(flow)
     assert send(flow) == {}
     resume()

@@ -53,7 +53,7 @@ def test_a_campaign_that_stopped_keeps_the_portion_of_all_as_it_was(flow: MailFl
     insert_dormant(flow, 20, "another")
     assert send(flow)["accepted"] == 3
     with warehouse.connect("sender") as connection:
-        campaign_state.stop(connection, CAMPAIGN, "too many bounces")
+        campaign_state.stop(connection, {CAMPAIGN: "too many bounces"})
     next_day(flow)
     assert n_claimed("another") == 3
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from math import ceil
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
+from tests.bounces import accepted, campaign, resume, send_one_batch, tell
 from tests.mail_flow import (
     AS_OF,
     CAMPAIGN,
@@ -37,48 +38,6 @@ def few_are_enough(flow: MailFlow, monkeypatch: pytest.MonkeyPatch) -> None:
         flow, monkeypatch, send_batch_size=4, stop_after_messages=4, stop_at_bounce_pct=25,
         stop_at_spam_report_pct=25,
     )  # fmt: skip
-
-
-def send_one_batch(flow: MailFlow, monkeypatch: pytest.MonkeyPatch) -> list[UUID]:
-    """Sends until the first messages are accepted, and gives those of them that nobody told of."""
-    real = SendGridTransport.send
-
-    def send_and_pause(self: SendGridTransport, body: Any) -> Any:
-        outcome = real(self, body)
-        flow.warehouse.execute("update ops.campaign set state = 'paused'")
-        return outcome
-
-    with monkeypatch.context() as context:
-        context.setattr(SendGridTransport, "send", send_and_pause)
-        while len(accepted(flow)) < 4:
-            flow.warehouse.execute("update ops.campaign set state = 'running'")
-            send(flow)
-    flow.warehouse.execute("update ops.campaign set state = 'running'")
-    return accepted(flow)
-
-
-def accepted(flow: MailFlow) -> list[UUID]:
-    rows = flow.warehouse.execute(
-        "select message_id from ops.outreach where state = 'accepted' order by message_id"
-    )
-    return [message_id for (message_id,) in rows]
-
-
-def tell(flow: MailFlow, *events: dict[str, Any]) -> None:
-    flow.sandbox.wait_for_events()
-    flow.warehouse.execute("truncate pii.webhook_inbox")
-    assert flow.post(events) == 204
-    record()
-
-
-def campaign(flow: MailFlow) -> tuple[str, str | None]:
-    [found] = flow.warehouse.execute("select state, state_reason from ops.campaign")
-    return found
-
-
-def resume() -> None:
-    with warehouse.connect("sender") as connection:
-        campaign_state.decide(connection, CAMPAIGN, Decision("resume", "list mended", "ann"))
 
 
 def sums(flow: MailFlow) -> tuple[int, int, int]:
@@ -247,7 +206,7 @@ def test_what_runs_for_years_is_not_diluted(
     flow: MailFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flow.warehouse.execute(
-        "insert into ops.delivery_tally (campaign_id, n_accepted, counted_at)"
+        "insert into ops.delivery_tally (campaign_id, n_accepted, accepted_at)"
         " values (%s, 1000000, now() - interval '30 days')",
         (CAMPAIGN,),
     )
@@ -293,91 +252,3 @@ def test_a_paused_campaign_keeps_its_reason(
     with warehouse.connect("sender") as connection:
         delivery_trouble.stop_if_needed(connection, settings())
     assert campaign(flow)[0] == "running"
-
-
-# All mail of a sender
-
-
-def another_campaign(flow: MailFlow, n_accepted: int, n_bounced: int, n_spam: int = 0) -> None:
-    """One that runs, with sums of its own."""
-    flow.warehouse.execute("insert into ops.campaign (campaign_id, definition) values ('b', '{}')")
-    flow.warehouse.execute(
-        "insert into ops.delivery_tally (campaign_id, n_accepted, n_bounced, n_spam_reports)"
-        " values ('b', %s, %s, %s)",
-        (n_accepted, n_bounced, n_spam),
-    )
-
-
-def look(flow: MailFlow) -> dict[str, str]:
-    """What runs after a look at the sums, or why it does not."""
-    with warehouse.connect("sender") as connection:
-        delivery_trouble.stop_if_needed(connection, settings())
-    return dict(
-        flow.warehouse.execute("select campaign_id, coalesce(state_reason, '') from ops.campaign")
-    )
-
-
-def test_campaigns_that_are_in_no_trouble_alone_stop_together(
-    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    configure(flow, monkeypatch, stop_after_messages=100, stop_at_bounce_pct=10)
-    another_campaign(flow, 60, 9)
-    assert look(flow) == {CAMPAIGN: "", "b": ""}
-    flow.warehouse.execute(
-        "insert into ops.delivery_tally (campaign_id, n_accepted, n_bounced) values (%s, 50, 2)",
-        (CAMPAIGN,),
-    )
-    reasons = look(flow)
-    for name in (CAMPAIGN, "b"):
-        assert reasons[name].startswith(
-            "in the last 7 days, of all mail together, 11 of 110 messages bounced (10.00 %,"
-        )
-        assert reasons[name].endswith(f"./winback outreach resume {name}")
-    # whoever resumes one of them knows of all that came before
-    resume()
-    assert look(flow)[CAMPAIGN] == ""
-
-
-def test_what_was_long_ago_counts_for_no_sender(
-    flow: MailFlow, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    configure(flow, monkeypatch, stop_after_messages=100, stop_at_bounce_pct=10)
-    another_campaign(flow, 100, 9)
-    flow.warehouse.execute("update ops.delivery_tally set counted_at = now() - interval '8 days'")
-    flow.warehouse.execute(
-        "insert into ops.delivery_tally (campaign_id, n_accepted, n_bounced) values (%s, 1, 1)",
-        (CAMPAIGN,),
-    )
-    assert look(flow) == {CAMPAIGN: "", "b": ""}
-
-
-@pytest.mark.parametrize("word", ["bounce", "spamreport"])
-def test_mails_that_ask_for_a_consent_count_for_the_sender(
-    flow: MailFlow, monkeypatch: pytest.MonkeyPatch, word: str
-) -> None:
-    configure(
-        flow, monkeypatch, stop_after_messages=10, stop_at_bounce_pct=20,
-        stop_at_spam_report_pct=20,
-    )  # fmt: skip
-    flow.warehouse.execute(
-        "insert into ops.consent_text (text_version, channel, purpose, language, advertiser,"
-        " content) values ('v', 'email', 'marketing', 'en', 'x', 'x') on conflict do nothing"
-    )
-    asked = flow.warehouse.execute(
-        "insert into ops.opt_in_request (customer_key, address_hash, channel, purpose,"
-        " text_version, source, requested_by, expires_at, state)"
-        " select 'k' || n, 'a' || n, 'email', 'marketing', 'v', 'checkout', 'ann', now(),"
-        " 'accepted' from generate_series(1, 3) as n returning request_id"
-    )
-    first, second, third = (request_id for (request_id,) in asked)
-    try:
-        # a full mailbox, or one that a server refuses for now, is no dead address
-        tell(flow, event(word, first), event("bounce", third, type="blocked"))
-        assert campaign(flow)[0] == "running"
-        tell(flow, event(word, first), event(word, second))
-        state, reason = campaign(flow)
-    finally:
-        flow.warehouse.execute("truncate ops.event")
-        flow.warehouse.execute("truncate ops.opt_in_request cascade")
-    assert state == "stopped"
-    assert "of all mail together, 2 of 3 messages" in (reason or "")

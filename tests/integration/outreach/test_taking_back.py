@@ -92,7 +92,7 @@ def test_the_task_warns_when_nothing_may_be_sent_at_once(
 def n_counted(flow: MailFlow) -> list[tuple[Any, ...]]:
     return flow.warehouse.execute(
         "select sum(n_accepted), min(n_accepted) from ops.delivery_tally"
-        " where counted_at >= coalesce((select max(decided_at) from ops.outreach_decision"
+        " where accepted_at >= coalesce((select max(decided_at) from ops.outreach_decision"
         "  where decision = 'resume'), '-infinity')"
     )
 

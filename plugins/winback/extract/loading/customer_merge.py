@@ -1,10 +1,10 @@
 """Finds customers who are one person, and keeps the story of every merge.
 
-Two customer numbers are one person when their e-mail addresses are the same, apart from case and
-blanks (and from a `+part`, where the setting says so), and their names do not speak against it: a
-couple that shares an address stays two people. The earliest registered number stands for the
-person. Raw rows are never rewritten: the models look up who somebody is, so a merge can be taken
-back.
+Two customer numbers are one person when their e-mail addresses are the same, apart from case,
+blanks and how accents are written (and from a `+part`, where the setting says so), and their names
+do not speak against it: a couple that shares an address stays two people. The earliest registered
+number stands for the person. Raw rows are never rewritten: the models look up who somebody is, so a
+merge can be taken back.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ with known as (
         case
             when %(without_plus_part)s
                 then regexp_replace(lower(btrim(person.email)), '\+[^@]*@', '@')
-            else lower(btrim(person.email))
+            -- however it is written
+            else customers.email_hash
         end as address,
         nullif(
             lower(regexp_replace(

@@ -133,6 +133,8 @@ facts as materialized (
         consent.confirmed_at,
         consent.given_at,
         consent.withdrawn_at,
+        consent.withdrawn_elsewhere_at,
+        consent.withdrawn_elsewhere_id,
         consent.is_express,
         consent.is_confirmed,
         consent.is_presumed,
@@ -219,7 +221,8 @@ facts as materialized (
     left join lateral (
         -- A withdrawal stands, whichever row tells it and whether or not the source still has it,
         -- until there is express consent that was asked for and confirmed after it: a request that
-        -- nobody confirmed gives nothing, and takes nothing away.
+        -- nobody confirmed gives nothing, and takes nothing away. One that names somebody else (an older
+        -- name of ours, perhaps) leaves an express consent to us, and no other ground.
         select best.*, case when is_taken_back then last_withdrawn_at end as withdrawn_at,
             case when is_taken_back then withdrawn_id else given_id end as consent_id
         from (
@@ -227,13 +230,20 @@ facts as materialized (
             -- thousand with a thousand.
             select given.*, fits.is_for_address, valid.is_express,
                 first_value(given.taken_back_at) over taken_back as last_withdrawn_at,
-                first_value(given.given_id) over taken_back as withdrawn_id
+                first_value(given.given_id) over taken_back as withdrawn_id,
+                first_value(given.taken_back_elsewhere_at) over elsewhere as withdrawn_elsewhere_at,
+                case
+                    when max(given.taken_back_elsewhere_at) over () is not null
+                        then first_value(given.given_id) over elsewhere
+                end as withdrawn_elsewhere_id
             from (
                 select c.consent_id as given_id, c.customer_key as giver_key, c.granted_at,
                     c.confirmed_at, least(c.granted_at, c.confirmed_at) as given_at,
                     case when for_channel in ('email', 'ads') then c.email_hash end as email_hash,
                     case when c.withdrawn_at < known_until and ours.is_it then c.withdrawn_at end
                         as taken_back_at,
+                    case when c.withdrawn_at < known_until and not ours.is_it then c.withdrawn_at end
+                        as taken_back_elsewhere_at,
                     coalesce(c.confirmed_at < known_until, false) as is_confirmed,
                     coalesce(c.ground, 'express') = 'presumed' as is_presumed,
                     c.deleted_at is null as is_there, ours.is_it as is_ours
@@ -248,7 +258,7 @@ facts as materialized (
                     and c.granted_at < known_until
                 union all
                 select 'opt-in-' || r.request_id, r.customer_key, r.requested_at, r.confirmed_at,
-                    r.requested_at, r.address_hash, null, true, false, true, true
+                    r.requested_at, r.address_hash, null, null, true, false, true, true
                 from ops.opt_in_request as r
                 where r.customer_key = any(customer.members)
                     and r.channel = for_channel
@@ -274,7 +284,8 @@ facts as materialized (
                 select given.is_there and given.is_confirmed and not given.is_presumed
                     and fits.is_for_address as is_express
             ) as valid
-            window taken_back as (order by given.taken_back_at desc nulls last)
+            window taken_back as (order by given.taken_back_at desc nulls last),
+                elsewhere as (order by given.taken_back_elsewhere_at desc nulls last)
             order by valid.is_express desc, given.is_there desc, fits.is_for_address desc,
                 given.is_presumed desc, given.given_at desc, given.given_id
             limit 1
@@ -359,6 +370,7 @@ grounded as materialized (
                     consent_unused_months
                 )
             ) then 'consent'
+            when withdrawn_elsewhere_at is not null then null
             when is_presumed and is_for_address and 'presumed_consent' = any(grounds) and (
                 granted_at::date >= used_since or last_used_on >= used_since
                 and ops.stayed_in_use(
@@ -397,7 +409,9 @@ judged as (
             case when objected_at is not null
                 and not coalesce(ground = 'consent' and given_at > objected_at, false)
                 then 'objected' end,
-            case when withdrawn_at is not null then 'consent_withdrawn' end,
+            case when withdrawn_at is not null
+                or ground is null and withdrawn_elsewhere_at is not null
+                then 'consent_withdrawn' end,
             case when ground is null and consent_id is null then 'consent_missing' end,
             case when ground is null and withdrawn_at is null and is_ours and not is_for_address
                 then 'consent_for_another_address' end,
@@ -443,7 +457,10 @@ select
         else allowed.evidence || jsonb_strip_nulls(jsonb_build_object(
             'suppression', suppression_id,
             'objected', case when 'objected' = any(judged.reasons) then objected_at end,
-            'withdrawn', withdrawn_at,
+            'withdrawn', case
+                when 'consent_withdrawn' = any(judged.reasons)
+                    then coalesce(withdrawn_at, withdrawn_elsewhere_at)
+            end,
             'wish', case
                 when judged.reasons
                     && array['channel_not_wanted', 'contacted_too_recently', 'contact_person_only']
@@ -481,8 +498,11 @@ cross join lateral (
     select dated.since, jsonb_strip_nulls(jsonb_build_object(
         'ground', ground,
         'since', dated.since,
-        'consent', case when ground is null or ground in ('consent', 'presumed_consent')
-            then consent_id end
+        'consent', case
+            when ground in ('consent', 'presumed_consent') or withdrawn_at is not null
+                then consent_id
+            when ground is null then coalesce(withdrawn_elsewhere_id, consent_id)
+        end
     )) as evidence
 ) as allowed
 $$;
