@@ -221,8 +221,8 @@ facts as materialized (
     left join lateral (
         -- A withdrawal stands, whichever row tells it and whether or not the source still has it,
         -- until there is express consent that was asked for and confirmed after it: a request that
-        -- nobody confirmed gives nothing, and takes nothing away. One that names somebody else (an older
-        -- name of ours, perhaps) leaves an express consent to us, and no other ground.
+        -- nobody confirmed gives nothing, and takes nothing away. One that names somebody else (an
+        -- older name of ours, perhaps) leaves an express consent to us, and no other ground.
         select best.*, case when is_taken_back then last_withdrawn_at end as withdrawn_at,
             case when is_taken_back then withdrawn_id else given_id end as consent_id
         from (
