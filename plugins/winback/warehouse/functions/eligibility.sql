@@ -2,10 +2,10 @@
 -- asks it about every candidate, and the last check before a request asks it again about the
 -- recipients of that request. Law, rule and test of each reason: docs/consent.md.
 --
--- known_until is 00:00 of as_of in business time: facts from then on are not known yet. What our own
--- messages brought about (a bounce, an objection, a wish or a consent by a link) counts at once.
--- for_campaign '' asks for somebody's own contact person, or, with for_purpose, whether somebody may
--- be asked for the consent to that purpose; a campaign has a purpose of its own.
+-- known_until is 00:00 of as_of in business time: facts from then on are not known yet. What our
+-- own messages brought about (a bounce, an objection, a wish or a consent by a link) counts at once.
+-- for_campaign '' asks for somebody's own contact person, or, with for_purpose, whether somebody
+-- may be asked for the consent to that purpose; a campaign has a purpose of its own.
 drop function if exists ops.eligibility;
 create function ops.eligibility(
     customer_keys text[],
@@ -169,8 +169,8 @@ facts as materialized (
                     and o.ordered_at < customer.address_from_sale_at + interval '1 day'
             ) as is_existing_customer,
         (
-            -- The first of them, an index each: an OR reads the whole table, and so does the least of
-            -- a bare key, which the planner looks for along the key.
+            -- The first of them, an index each: an OR reads the whole table, and so does the least
+            -- of a bare key, which the planner looks for along the key.
             select min(s.suppression_id + 0)
             from (
                 select by_address.* from ops.suppression as by_address
@@ -242,8 +242,9 @@ facts as materialized (
                     case when for_channel in ('email', 'ads') then c.email_hash end as email_hash,
                     case when c.withdrawn_at < known_until and ours.is_it then c.withdrawn_at end
                         as taken_back_at,
-                    case when c.withdrawn_at < known_until and not ours.is_it then c.withdrawn_at end
-                        as taken_back_elsewhere_at,
+                    case
+                        when c.withdrawn_at < known_until and not ours.is_it then c.withdrawn_at
+                    end as taken_back_elsewhere_at,
                     coalesce(c.confirmed_at < known_until, false) as is_confirmed,
                     coalesce(c.ground, 'express') = 'presumed' as is_presumed,
                     c.deleted_at is null as is_there, ours.is_it as is_ours

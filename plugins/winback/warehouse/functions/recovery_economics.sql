@@ -1,4 +1,4 @@
--- The rule CRC / CLV < 1 for one customer and one measure; the formula stands here and nowhere else.
+-- The rule CRC / CLV < 1 for one customer and one measure: the formula stands here, nowhere else.
 --
 -- p_holdout is the chance to come back untouched, p_treated that after the measure: by the lift so
 -- many per cent more. CRC is what one customer costs who comes back because of the measure: all who
