@@ -3,7 +3,7 @@
 -- recipients of that request. Law, rule and test of each reason: docs/consent.md.
 --
 -- known_until is 00:00 of as_of in business time: facts from then on are not known yet. What our
--- own messages brought about (a bounce, an objection, a wish or a consent by a link) counts at once.
+-- own messages brought about (a bounce, an objection, a wish, a consent by a link) counts at once.
 -- for_campaign '' asks for somebody's own contact person, or, with for_purpose, whether somebody
 -- may be asked for the consent to that purpose; a campaign has a purpose of its own.
 drop function if exists ops.eligibility;
