@@ -1,12 +1,10 @@
-{#- True for a consent that names us as the advertiser, or nobody. -#}
+{#- True for a consent that names us as the advertiser, or nobody; for every one where we have no
+    names. -#}
 {% macro is_by_us(advertiser) -%}
-    {%- if var('advertisers') -%}
-    coalesce(lower(btrim({{ advertiser }})) in (
-        {%- for name in var('advertisers') -%}
-        '{{ dbt.escape_single_quotes(name) }}'{{ ', ' if not loop.last }}
-        {%- endfor -%}
-    ), true)
-    {%- else -%}
-    true
-    {%- endif -%}
+    {%- set ours = [] -%}
+    {%- for name in var('advertisers') -%}
+        {%- do ours.append("'" ~ dbt.escape_single_quotes(name) ~ "'") -%}
+    {%- endfor -%}
+    {%- set named = 'lower(btrim(' ~ advertiser ~ '))' -%}
+    {{ 'coalesce(' ~ named ~ ' in (' ~ ours | join(', ') ~ '), true)' if ours else 'true' }}
 {%- endmacro %}
