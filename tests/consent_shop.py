@@ -70,7 +70,9 @@ class Shop:
         }
         self.put("raw.consents", **given | row)
 
-    def sent(self, days_ago: int, name: str = "ada", state: str = "accepted") -> None:
+    def sent(
+        self, days_ago: int, name: str = "ada", state: str = "accepted", channel: str = "email"
+    ) -> None:
         """A message of the campaign `earlier`."""
         self.warehouse.execute(
             "insert into ops.campaign (campaign_id, definition) values ('earlier', '{}')"
@@ -83,7 +85,7 @@ class Shop:
         )
         self.put(
             "ops.outreach", campaign_id="earlier", lapse_id=f"{name} {days_ago}", step=1,
-            channel="email", customer_key=name, address_hash=f"hash of {name}", snapshot_id=1,
+            channel=channel, customer_key=name, address_hash=f"hash of {name}", snapshot_id=1,
             as_of=AS_OF - timedelta(days=days_ago), template="x", is_lapse_open=False,
         )  # fmt: skip
         ways = {"planned": (), "accepted": ("claimed", "dispatching", "accepted")}

@@ -66,6 +66,18 @@ class DispatchRefused(WinbackError):
     """Outreach may not start: wrong transport, stale date, or a snapshot that passed no gate."""
 
 
+class RateLimited(DispatchRefused):
+    """The mail provider answers nothing for now.
+
+    Attributes:
+        retry_after: Until when, in seconds.
+    """
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class TransportStopped(WinbackError):
     """The mail provider refuses this account (401 / 403); the campaign stops."""
 

@@ -43,6 +43,7 @@ def compose_all(
     Raises:
         CampaignError: A template is wrong, is not there, or lacks what every message must carry.
         DispatchRefused: The provider does not show a template that it keeps.
+        RateLimited: It shows none for now.
     """
     if campaign.sendgrid_templates is None:
         return compose_own(campaign, sender, config)
@@ -91,6 +92,7 @@ def next_slot(
 
     Raises:
         DispatchRefused: It is quiet, and the provider gives no batch id.
+        RateLimited: It gives none for now.
     """
     quiet = config.quiet()
     if quiet is None:

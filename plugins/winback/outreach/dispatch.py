@@ -16,7 +16,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from datetime import date
 
-from winback.errors import CampaignError, CampaignsNotSent
+from winback.errors import CampaignError, CampaignsNotSent, RateLimited
 from winback.outreach import campaign_state, ended_workers, ledger, ramp_up
 from winback.outreach.campaign_mail import compose_all
 from winback.outreach.kept_connection import KeptConnection
@@ -64,17 +64,21 @@ def outreach(snapshot_id: int, as_of: date) -> dict[str, Counter[str]]:
         done: dict[str, Counter[str]] = {}
         wrong: list[str] = []
         for campaign in read_campaigns(config.campaigns):
+            done[campaign.name] = Counter()
             # the provider is asked for templates, too
-            if not limit.wait(threading.Event()):
-                done[campaign.name] = Counter()
-                continue
-            try:
-                done[campaign.name] = _send_campaign(
-                    campaign, snapshot_id, as_of, config, connections, limit
-                )
-            except CampaignError as error:
-                log.error("%s: %s", campaign.name, error)
-                wrong.append(f"{campaign.name}: {error}")
+            while limit.wait(threading.Event()):
+                try:
+                    done[campaign.name] = _send_campaign(
+                        campaign, snapshot_id, as_of, config, connections, limit
+                    )
+                except RateLimited as limited:
+                    limit.note(limited.retry_after)
+                    continue
+                except CampaignError as error:
+                    log.error("%s: %s", campaign.name, error)
+                    wrong.append(f"{campaign.name}: {error}")
+                    del done[campaign.name]
+                break
         with connections[0].transaction() as connection:
             for each in ramp_up.read_held_back(connection, config).values():
                 log.info("%s: %s wait for later days", each.campaign_id, each.n_for_later)

@@ -18,7 +18,13 @@ from uuid import UUID
 
 import psycopg
 
-from winback.errors import CampaignError, DispatchRefused, TransportStopped, WinbackError
+from winback.errors import (
+    CampaignError,
+    DispatchRefused,
+    RateLimited,
+    TransportStopped,
+    WinbackError,
+)
 from winback.outreach import (
     campaign_state,
     delivery_trouble,
@@ -103,6 +109,8 @@ class Lane:
             except _Paused:
                 log.warning("campaign %s was held: nothing more is sent", name)
                 return
+            except RateLimited as limited:
+                self.run.limit.note(limited.retry_after)
             except scheduled_batches.NoMoreMayWait:
                 log.info("%s: the rest waits for the end of the quiet hours", name)
                 return

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from winback.errors import DispatchRefused
+from winback.errors import DispatchRefused, RateLimited
 from winback.outreach.scheduled_batches import MOST_BATCHES, Slot
 from winback.outreach.sendgrid_transport import Answer, SendGridTransport
 
@@ -29,8 +29,11 @@ def new_batch_id(transport: SendGridTransport) -> str:
 
     Raises:
         DispatchRefused: There is none, so nothing may be scheduled.
+        RateLimited: There is none for now.
     """
     answer = transport.ask("post", "mail/batch")
+    if answer.status == 429:
+        raise RateLimited("the mail API gives no batch id for now", answer.retry_after)
     batch_id = answer.content.get("batch_id") if isinstance(answer.content, dict) else None
     if answer.problem or not isinstance(batch_id, str) or not batch_id.strip():
         problem = answer.problem or "no batch_id in its answer"

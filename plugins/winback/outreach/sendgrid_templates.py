@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from winback.errors import CampaignError, DispatchRefused
+from winback.errors import CampaignError, DispatchRefused, RateLimited
 from winback.outreach import handlebars
 from winback.outreach.message import Recipient, Sender, headers
 from winback.outreach.sendgrid_transport import SendGridTransport, request_frame
@@ -32,6 +32,7 @@ def require_templates(transport: SendGridTransport, templates: Mapping[str, str]
     Raises:
         CampaignError: A template is not there, or lacks what every message must carry.
         DispatchRefused: The provider does not show it.
+        RateLimited: It shows nothing for now.
     """
     for language, template_id in templates.items():
         template = _fetch(transport, template_id, language)
@@ -91,6 +92,11 @@ def _fetch(transport: SendGridTransport, template_id: str, language: str) -> dic
     if answer.status == 404:
         raise CampaignError(
             f"{where} is not there: copy its id from the provider, of the same account as the key"
+        )
+    if answer.status == 429:
+        raise RateLimited(
+            f"{where} can not be checked for now ({answer.problem}), and nothing is sent unchecked",
+            answer.retry_after,
         )
     if answer.status in (401, 403):
         raise DispatchRefused(

@@ -59,11 +59,13 @@ class Answer:
         status: The HTTP status; None when there was no answer, or none that can be relied on.
         content: What was in it, as JSON; None when that was none.
         problem: What went wrong, without personal data; empty for a status below 300.
+        retry_after: Seconds until it answers again, for a status of 429.
     """
 
     status: int | None
     content: Any
     problem: str
+    retry_after: float = 0.0
 
 
 class SendGridTransport:
@@ -122,7 +124,9 @@ class SendGridTransport:
             with self._deadline.running():
                 response = getattr(self._client._(path), method)(request_body=body)
         except HTTPError as error:
-            return Answer(error.status_code, _json(error.body), f"HTTP {error.status_code}")
+            problem = f"HTTP {error.status_code}"
+            wait = _until_reset(dict(error.headers or {})) if error.status_code == 429 else 0.0
+            return Answer(error.status_code, _json(error.body), problem, wait)
         except URLError as error:
             return Answer(None, None, f"the mail API can not be reached ({_name(error.reason)})")
         except Exception as error:
@@ -244,11 +248,10 @@ def _name(error: object) -> str:
 
 
 def _answered(status: int, body: bytes, answer_headers: dict[str, str]) -> Outcome:
-    by_name = {name.lower(): value for name, value in answer_headers.items()}
     if status == 202:
-        return Outcome("accepted", by_name.get("x-message-id", "")[:200])
+        return Outcome("accepted", _by_name(answer_headers).get("x-message-id", "")[:200])
     if status == 429:
-        return Outcome("rate_limited", "the mail API's rate limit", _until_reset(by_name))
+        return Outcome("rate_limited", "the mail API's rate limit", _until_reset(answer_headers))
     if status in (400, 413):
         fields = _fields(body)
         detail = f"HTTP {status}{' in ' if fields else ''}{', '.join(sorted(fields))}"
@@ -260,9 +263,13 @@ def _answered(status: int, body: bytes, answer_headers: dict[str, str]) -> Outco
     return Outcome("unknown", f"HTTP {status}")
 
 
-def _until_reset(by_name: dict[str, str]) -> float:
+def _by_name(answer_headers: dict[str, str]) -> dict[str, str]:
+    return {name.lower(): value for name, value in answer_headers.items()}
+
+
+def _until_reset(answer_headers: dict[str, str]) -> float:
     try:
-        wait = float(by_name["x-ratelimit-reset"]) - time.time()
+        wait = float(_by_name(answer_headers)["x-ratelimit-reset"]) - time.time()
     except (KeyError, ValueError):
         return 60.0
     return 60.0 if math.isnan(wait) else max(SHORTEST_WAIT_SECONDS, wait)

@@ -200,6 +200,28 @@ def test_presumed_consent_is_for_calls_to_businesses_on_recorded_grounds(
     assert verdict.evidence["consent"] == "consent of ada"
 
 
+@pytest.mark.parametrize("n_days_since_the_call", [None, 100])
+def test_presumed_consent_stands_in_for_a_consent_that_has_lapsed(
+    shop: Shop, n_days_since_the_call: int | None
+) -> None:
+    shop.customer(kind="business")
+    shop.consent(
+        consent_id="lapsed", channel="phone", granted_at=ago(1000), confirmed_at=ago(1000)
+    )
+    assert shop.verdict(channel="phone").reasons == ["consent_unused_too_long"]
+    shop.consent(consent_id="newer", channel="phone", ground="presumed", confirmed_at=None)
+    if n_days_since_the_call:
+        shop.sent(n_days_since_the_call, channel="phone")
+    verdict = shop.verdict(channel="phone")
+    assert verdict.reasons == []
+    assert (verdict.evidence["ground"], verdict.evidence["consent"]) == (
+        "presumed_consent",
+        "newer",
+    )
+    shop.consent(consent_id="in use", channel="phone", granted_at=ago(500), confirmed_at=ago(500))
+    assert shop.verdict(channel="phone").evidence["consent"] == "in use"
+
+
 def test_presumed_consent_is_none_for_e_mail(shop: Shop) -> None:
     shop.customer(kind="business")
     shop.consent(ground="presumed")

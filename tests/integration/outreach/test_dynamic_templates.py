@@ -153,6 +153,8 @@ def test_a_template_that_is_not_there_or_not_shown_claims_nobody(kept: MailFlow)
     kept.sandbox.fault("error_500", request="templates")
     with pytest.raises(DispatchRefused, match=r"can not be checked \(HTTP 500\).*stay planned"):
         send(kept)
+    kept.sandbox.fault("rate_limit_429", request="templates", seconds=3600)
+    assert send(kept) == {}
     kept.sandbox.fault("refuse_401", request="templates")
     with pytest.raises(DispatchRefused, match=r"HTTP 401.*permission to read templates"):
         send(kept)
@@ -162,6 +164,8 @@ def test_a_template_that_is_not_there_or_not_shown_claims_nobody(kept: MailFlow)
         send(kept)
     assert kept.states() == {"planned": n}
     path.write_text(path.read_text().replace(f"d-{9:032x}", IDS["en"]), encoding="utf-8")
+    # waited for
+    kept.sandbox.fault("rate_limit_429", request="templates", seconds=1)
     assert send(kept)["accepted"] == n
 
 

@@ -82,6 +82,17 @@ def test_without_a_batch_id_nothing_is_sent(
     assert send(night)["accepted"] == n
 
 
+def test_a_rate_limit_on_batch_ids_is_waited_for_or_left_to_the_next_run(night: MailFlow) -> None:
+    n, before = n_planned(night), night.sandbox.counts()["requests"]
+    night.sandbox.fault("rate_limit_429", request="batch", seconds=3600)
+    assert send(night) == {}
+    assert night.states() == {"planned": n}
+    assert night.sandbox.counts()["requests"] == before
+    night.sandbox.fault("rate_limit_429", request="batch", seconds=1)
+    assert send(night)["accepted"] == n
+    assert len(batches(night)) > 0
+
+
 def refuse_somebody(flow: MailFlow) -> Any:
     """Has the provider refuse an address among others of its shape; gives its message."""
     [(message_id, email)] = flow.warehouse.execute(

@@ -285,9 +285,19 @@ facts as materialized (
                 select given.is_there and given.is_confirmed and not given.is_presumed
                     and fits.is_for_address as is_express
             ) as valid
+            cross join lateral (
+                -- asked for only where presumed consent can stand in for what has lapsed
+                select valid.is_express and case
+                    when 'presumed_consent' = any(customer.grounds) then ops.stayed_in_use(
+                        customer.members, for_channel, (select campaign_ids from same_purpose),
+                        given.confirmed_at::date, eligibility.as_of, consent_unused_months
+                    )
+                    else true
+                end as is_first
+            ) as rank
             window taken_back as (order by given.taken_back_at desc nulls last),
                 elsewhere as (order by given.taken_back_elsewhere_at desc nulls last)
-            order by valid.is_express desc, given.is_there desc, fits.is_for_address desc,
+            order by rank.is_first desc, given.is_there desc, fits.is_for_address desc,
                 given.is_presumed desc, given.given_at desc, given.given_id
             limit 1
         ) as best
