@@ -205,9 +205,7 @@ def test_presumed_consent_stands_in_for_a_consent_that_has_lapsed(
     shop: Shop, n_days_since_the_call: int | None
 ) -> None:
     shop.customer(kind="business")
-    shop.consent(
-        consent_id="lapsed", channel="phone", granted_at=ago(1000), confirmed_at=ago(1000)
-    )
+    shop.consent(consent_id="lapsed", channel="phone", granted_at=ago(1000), confirmed_at=ago(1000))
     assert shop.verdict(channel="phone").reasons == ["consent_unused_too_long"]
     shop.consent(consent_id="newer", channel="phone", ground="presumed", confirmed_at=None)
     if n_days_since_the_call:
