@@ -111,6 +111,7 @@ def test_an_empty_folder_is_not_the_project(tmp_path: Path) -> None:
     [
         ({}, None),
         ({"sender_name": "Example Shop"}, ["example shop"]),
+        ({"sender_name": "Rope; Soap"}, ["rope; soap"]),
         ({"sender_name": "x", "advertisers": " Example Ltd; EXAMPLE Shop ;"},
          ["example ltd", "example shop"]),
     ],
