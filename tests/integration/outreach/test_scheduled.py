@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, configure, n_planned, send
@@ -82,15 +83,26 @@ def test_without_a_batch_id_nothing_is_sent(
     assert send(night)["accepted"] == n
 
 
-def test_a_rate_limit_on_batch_ids_is_waited_for_or_left_to_the_next_run(night: MailFlow) -> None:
-    n, before = n_planned(night), night.sandbox.counts()["requests"]
+def test_a_rate_limit_on_batch_ids_is_waited_for_or_left_to_the_next_run(
+    night: MailFlow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(night, monkeypatch, send_connections=1)
+    n, before = n_planned(night), night.sandbox.counts()
     night.sandbox.fault("rate_limit_429", request="batch", seconds=3600)
     assert send(night) == {}
     assert night.states() == {"planned": n}
-    assert night.sandbox.counts()["requests"] == before
-    night.sandbox.fault("rate_limit_429", request="batch", seconds=1)
+    assert night.sandbox.counts()["requests"] == before["requests"]
+    sending = SendGridTransport.send
+
+    def limited_after_the_first(transport: SendGridTransport, body: dict[str, Any]) -> Outcome:
+        if night.sandbox.counts()["requests"] == before["requests"]:
+            night.sandbox.fault("rate_limit_429", request="batch", seconds=1)
+        return sending(transport, body)
+
+    monkeypatch.setattr(SendGridTransport, "send", limited_after_the_first)
     assert send(night)["accepted"] == n
-    assert len(batches(night)) > 0
+    left = httpx.get(f"{night.sandbox.url}/sandbox/faults", trust_env=False).json()
+    assert (left["mode"], left["requests"]) == ("rate_limit_429", 0)
 
 
 def refuse_somebody(flow: MailFlow) -> Any:
