@@ -14,10 +14,13 @@ import tempfile
 from collections.abc import Iterable
 from datetime import date
 from hashlib import sha256
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg.types.json import Jsonb
 
 from winback.settings import settings
 from winback.warehouse import connection as warehouse
@@ -57,7 +60,7 @@ asked as (
 ),
 
 must_leave as (
-    select verdict.customer_key
+    select verdict.customer_key, verdict.reasons, verdict.evidence
     from ops.eligibility(
         (select array_agg(customer_key order by customer_key) from asked),
         (select array_agg('infinity'::timestamptz) from asked),
@@ -100,7 +103,7 @@ order by listed.customer_key
 _MUST_LEAVE_A_LIST = f"""
 with listed as (
     -- in whatever state: who objected before the message left is cancelled
-    select a.as_of, o.customer_key
+    select a.as_of, a.snapshot_id, o.customer_key
     from ops.outreach as o
     inner join ops.assignment as a
         on a.campaign_id = o.campaign_id and a.lapse_id = o.lapse_id and a.arm = 'treated'
@@ -109,10 +112,16 @@ with listed as (
 
 {_MUST_LEAVE}
 
-select listed.as_of, array_agg(listed.customer_key)
+select listed.as_of, must_leave.customer_key, listed.snapshot_id, must_leave.reasons,
+    must_leave.evidence
 from listed inner join must_leave using (customer_key)
-group by listed.as_of
+order by listed.as_of
 """  # noqa: S608 - texts of our own
+_KEEP = """
+insert into ops.verdict
+    (snapshot_id, campaign_id, customer_key, channel, step, is_eligible, reasons, evidence)
+values (%s, %s, %s, 'email', 'list', false, %s, %s)
+"""
 
 # What a verdict can change by, told by figures that are cheap to read: to judge a
 # hundred thousand people takes seconds, and is asked for every ten minutes.
@@ -171,7 +180,8 @@ def refresh_lists(folder: Path) -> list[Path]:
 
     What a list holds is compared, not when it was written: a list that was being written while
     somebody objected is found as well. The other lists stay as they are, and nobody is judged while
-    neither a list nor anything that was told has changed since the last time.
+    neither a list nor anything that was told has changed since the last time. The verdict on
+    whoever leaves is kept.
 
     Args:
         folder: Where lists are kept.
@@ -192,12 +202,26 @@ def refresh_lists(folder: Path) -> list[Path]:
             return []
         for campaign, of_campaign in sorted(dates.items()):
             values = _values(campaign) | {"dates": of_campaign}
-            for as_of, customer_keys in connection.execute(_MUST_LEAVE_A_LIST, values).fetchall():
+            must_leave = connection.execute(_MUST_LEAVE_A_LIST, values).fetchall()
+            for as_of, of_list in groupby(must_leave, itemgetter(0)):
                 path = folder / as_of.isoformat() / f"{campaign}.csv"
-                if not words_in(path).isdisjoint(customer_keys):
-                    _, n_people = write_list(folder, campaign, as_of)
-                    log.info("%s people left on %s: others must leave it", n_people, path)
-                    written.append(path)
+                listed = words_in(path)
+                leaving = {key: why for _, key, *why in of_list if key in listed}
+                if not leaving:
+                    continue
+                with connection.cursor() as cursor:
+                    cursor.executemany(
+                        _KEEP,
+                        [
+                            (snapshot_id, campaign, key, reasons, Jsonb(evidence))
+                            for key, (snapshot_id, reasons, evidence) in leaving.items()
+                        ],
+                    )
+                _, n_people = write_list(folder, campaign, as_of)
+                # with the file: a list that can not be written takes no verdict of another back
+                connection.commit()
+                log.info("%s left %s, with %s people on it now", len(leaving), path, n_people)
+                written.append(path)
     (folder / _JUDGED).write_text(state, "ascii")
     return written
 
