@@ -36,6 +36,9 @@ Received = passed + quarantined holds for every load, or the load fails as a who
   the others are quarantined.
 - **known since**: facts from as-of 00:00 on, in business time, do not count yet.
 - **switches on**: what winback can do with the feed and leaves out, visibly, without it.
+- **may forbid**: a row can be the reason why somebody must not be written to. Whoever has one in
+  quarantine is not (`record_unreadable`), until the row is read, or the whole source is read and it
+  is not in quarantine any more. A row that repeats another in everything says nothing new.
 - A text with a closed list of values is quarantined with any other; `values` in the mapping
   translates your words into them.
 """
@@ -52,7 +55,7 @@ def _section(feed: Feed) -> str:
     return (
         f"## {feed.name} ({need})\n\n"
         f"{feed.doc}\n\n"
-        f"Switches on: {feed.switches_on}.\n\n"
+        f"Switches on: {feed.switches_on}.{' May forbid.' if feed.may_forbid else ''}\n\n"
         f"Key: {', '.join(f'`{name}`' for name in feed.key)}. "
         f"Known since: `{feed.event_time}`.{_freshness(feed)}\n\n"
         "| column | what it is | type | |\n"

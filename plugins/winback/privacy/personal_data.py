@@ -23,6 +23,7 @@ DELETED: dict[str, tuple[str, ...]] = {
     "ops.customer_merge": ("customer_key", "winner_key"),
     "ops.customer_rule": ("customer_key",),
     "ops.opt_in_request": ("customer_key",),
+    "quarantine.unread_row": ("customer_key",),
 }
 
 # rows are deleted in a way of their own

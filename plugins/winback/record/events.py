@@ -181,6 +181,9 @@ def apply(connection: psycopg.Connection, events: Sequence[Event]) -> Counter[st
     ours = [(by_id[event_id], found) for event_id, found, _ in new if found is not None]
     asked = [(by_id[event_id], found) for event_id, _, found in new if found is not None]
     others = [by_id[event_id] for event_id, *found in new if found == [None, None]]
+    # whose message is nobody's since they were erased can only be found by their address
+    nobodys = suppression.nobodys(connection, [found for _, found in ours])
+    others += [event for event, found in ours if found in nobodys]
     refused, objectors = opt_in_events.refused(connection, asked), _objectors(others)
     # all that is changed below, whichever way it is found
     suppression.lock(

@@ -29,12 +29,11 @@ with person as (
 
 said as (
     select w.channel, w.is_wanted and coalesce(w.max_per_month, 1) > 0 as is_wanted,
-        ceil(30.0 / nullif(w.max_per_month, 0))::int as pause_days,
-        false as is_by_contact_person, w.stated_at
+        ceil(30.0 / nullif(w.max_per_month, 0))::int as pause_days, w.stated_at
     from person inner join raw.contact_preferences as w on w.customer_key = any(person.members)
     where w.deleted_at is null
     union all
-    select w.channel, w.is_wanted, w.pause_days, w.is_by_contact_person, w.stated_at
+    select w.channel, w.is_wanted, w.pause_days, w.stated_at
     from person inner join ops.contact_preference as w on w.customer_key = any(person.members)
 ),
 
@@ -43,7 +42,13 @@ newest as (
     from said
 )
 
-select newest.channel, newest.is_wanted, newest.pause_days, newest.is_by_contact_person
+select newest.channel, newest.is_wanted, newest.pause_days,
+    -- only the page asks for it, so that nothing a source tells takes it back
+    coalesce((
+        select w.is_by_contact_person from ops.contact_preference as w
+        where w.customer_key = any(person.members)
+        order by w.stated_at desc, w.is_by_contact_person desc limit 1
+    ), false) as is_by_contact_person
 from person
 left join newest on newest.place = 1
 """
@@ -82,7 +87,7 @@ class Wishes:
 
 
 def read(message_id: UUID) -> Wishes | None:
-    """The wishes of the person a message went to; None when the message is unknown."""
+    """The wishes of the person a message went to; None when the message is unknown, or nobody's."""
     with warehouse.connect("webhook") as connection:
         return _read(connection, message_id)
 
@@ -113,6 +118,8 @@ def store(message_id: UUID, wishes: Wishes) -> bool:
 
 
 def _read(connection: psycopg.Connection, message_id: UUID) -> Wishes | None:
+    if suppression.nobodys(connection, [message_id]):
+        return None
     rows = connection.execute(_READ, {"message": message_id}).fetchall()
     if not rows:
         return None
@@ -121,5 +128,5 @@ def _read(connection: psycopg.Connection, message_id: UUID) -> Wishes | None:
         frozenset(CHANNELS) - {channel for channel, is_wanted, *_ in stated if not is_wanted},
         # the page knows one wish for all channels; a source may tell several, and the longest holds
         max((pause for *_, pause, _ in stated if pause is not None), default=None),
-        any(is_by_contact_person for *_, is_by_contact_person in stated),
+        any(is_by_contact_person for *_, is_by_contact_person in rows),
     )

@@ -51,6 +51,17 @@ where told.message_id = any(%(ids)s) and o.state in ('planned', 'claimed')
 """
 
 
+def nobodys(connection: psycopg.Connection, message_ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these messages are nobody's any more, since the person was erased."""
+    rows = connection.execute(
+        # all of their names are one random name since
+        "select message_id from ops.outreach"
+        " where message_id = any(%s) and customer_key = lapse_id",
+        (list(message_ids),),
+    ).fetchall()
+    return {message_id for (message_id,) in rows}
+
+
 def lock(
     connection: psycopg.Connection,
     message_ids: Sequence[UUID],

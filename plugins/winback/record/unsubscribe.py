@@ -68,7 +68,8 @@ def unsubscribe(message_id: UUID) -> bool:
     the customer who gave it.
 
     Returns:
-        Whether the message is known. A second click changes nothing and is True as well.
+        Whether the message is known, and whose it is. A second click changes nothing and is True
+        as well.
     """
     with warehouse.connect("webhook") as connection:
         found = connection.execute(
@@ -76,9 +77,17 @@ def unsubscribe(message_id: UUID) -> bool:
         ).fetchone()
         if found is None:
             return _refuse_consent(connection, message_id)
+        if suppression.nobodys(connection, [message_id]):
+            return False
         suppression.lock(connection, [message_id])
         suppression.suppress(connection, [message_id], "person", "unsubscribe")
     return True
+
+
+def was_erased(message_id: UUID) -> bool:
+    """Whether the person was erased whom a message went to: nobody can tell any more who it was."""
+    with warehouse.connect("webhook") as connection:
+        return bool(suppression.nobodys(connection, [message_id]))
 
 
 def _refuse_consent(connection: psycopg.Connection, request_id: UUID) -> bool:

@@ -64,7 +64,8 @@ class Event:
         occurred_at: When, as the provider says, or when it arrived.
         detail: The mail status of a bounce, or the provider's word for what we do not know.
         suppresses: Whom it suppresses and why, if anybody.
-        objector: Hash of the address of somebody who objects, for events without our id.
+        objector: Hash of the address of somebody who objects, for events without our id, or of
+            a message that is nobody's any more.
     """
 
     event_id: str

@@ -13,6 +13,8 @@ grant insert, update on ops.snapshot, ops.extract_run, ops.feed_status, ops.gate
 grant select, insert on pii.erased_order to winback_loader;
 grant execute on function ops.drop_expired_proof() to winback_loader;
 grant insert on ops.model_run, ops.rhythm_quantile to winback_loader;
+-- who objected has objected for the address they had, whichever they have next
+grant insert on ops.suppression to winback_loader;
 grant insert, delete on ops.customer_rule, ops.country_rule to winback_loader;
 grant delete on ops.source_column to winback_loader;
 
@@ -29,6 +31,7 @@ $$;
 -- sender: plans, checks, renders, sends, records
 grant usage on schema raw, ops, pii, staging, intermediate, marts, quarantine to winback_sender;
 grant select on all tables in schema raw, ops to winback_sender;
+grant select on quarantine.unread_row to winback_sender;
 grant insert, update on ops.campaign, ops.outreach, ops.scheduled_batch, ops.ramp_up_day
     to winback_sender;
 -- what was decided, told or measured is never changed afterwards

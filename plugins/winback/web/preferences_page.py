@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse
 
 from winback.record import preferences
 from winback.record.preferences import CHANNELS, PAUSES, Wishes
-from winback.record.unsubscribe import is_trial, message_of
+from winback.record.unsubscribe import is_trial, message_of, was_erased
 from winback.web.public_page import language_of, public_page
 
 router = APIRouter()
@@ -28,6 +28,8 @@ def show(token: str, request: Request) -> HTMLResponse:
         return _trial(request)
     message_id = message_of(token)
     wishes = None if message_id is None else preferences.read(message_id)
+    if message_id is not None and wishes is None and was_erased(message_id):
+        return _erased(request)
     return _page(request, token, wishes, is_saved=False)
 
 
@@ -39,6 +41,8 @@ async def save(token: str, request: Request) -> HTMLResponse:
     message_id = message_of(token)
     if message_id is None:
         return _page(request, token, None, is_saved=False)
+    if await run_in_threadpool(was_erased, message_id):
+        return _erased(request)
     wishes = _wishes(await _limited(request))
     if wishes is None:
         standing = await run_in_threadpool(preferences.read, message_id)
@@ -49,6 +53,10 @@ async def save(token: str, request: Request) -> HTMLResponse:
 
 def _trial(request: Request) -> HTMLResponse:
     return public_page("preferences.html", 200, language_of(request), wishes=None, is_trial=True)
+
+
+def _erased(request: Request) -> HTMLResponse:
+    return public_page("unsubscribe.html", 410, language_of(request), state="erased")
 
 
 async def _limited(request: Request) -> bytes:

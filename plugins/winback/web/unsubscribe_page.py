@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse
 
-from winback.record.unsubscribe import is_trial, message_of, unsubscribe
+from winback.record.unsubscribe import is_trial, message_of, unsubscribe, was_erased
 from winback.web.public_page import language_of, public_page
 
 router = APIRouter()
@@ -20,9 +20,10 @@ def ask(token: str, request: Request) -> HTMLResponse:
     """Shows the button; does nothing, since programs open links too."""
     if is_trial(token):
         return _page(request, "trial")
-    if message_of(token) is None:
+    message_id = message_of(token)
+    if message_id is None:
         return _page(request, "unknown", 404)
-    return _page(request, "ask")
+    return _page(request, "erased", 410) if was_erased(message_id) else _page(request, "ask")
 
 
 @router.post("/unsubscribe/{token}")
@@ -31,9 +32,13 @@ async def do(token: str, request: Request) -> HTMLResponse:
     if is_trial(token):
         return _page(request, "trial")
     message_id = message_of(token)
-    if message_id is None or not await run_in_threadpool(unsubscribe, message_id):
+    if message_id is None:
         return _page(request, "unknown", 404)
-    return _page(request, "done")
+    if await run_in_threadpool(unsubscribe, message_id):
+        return _page(request, "done")
+    if await run_in_threadpool(was_erased, message_id):
+        return _page(request, "erased", 410)
+    return _page(request, "unknown", 404)
 
 
 def _page(request: Request, state: str, status: int = 200) -> HTMLResponse:

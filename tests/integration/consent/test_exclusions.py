@@ -204,7 +204,10 @@ def test_only_the_contact_person(shop: Shop) -> None:
     assert shop.verdict().reasons == ["contact_person_only"]
     # what the shop was told later says nothing about it
     shop.put("raw.contact_preferences", **WISH | {"is_wanted": True})
-    assert shop.verdict().reasons == ["contact_person_only"]
+    verdict = shop.verdict()
+    assert verdict.reasons == ["contact_person_only"]
+    # of the wish that says so
+    assert verdict.evidence["wish"].startswith(ago(30)[:10])
     # the contact person's own letter or call
     assert shop.verdict(campaign="").reasons == []
     assert shop.verdict(channel="phone").reasons == []

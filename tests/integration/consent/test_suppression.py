@@ -50,6 +50,33 @@ def test_only_a_new_express_consent_lifts_a_suppression(
     assert ("suppressed" in shop.verdict(channel="letter").reasons) == (scope == "person")
 
 
+def test_a_consent_that_has_lapsed_lifts_nothing_any_more(shop: Shop) -> None:
+    shop.customer(**FOUR)
+    suppress(shop, ago(1000))
+    shop.consent(granted_at=ago(900), confirmed_at=ago(900))
+    # being an existing customer is a ground only for whoever did not object
+    verdict = shop.verdict()
+    assert verdict.reasons == ["suppressed"]
+    assert verdict.evidence["suppression"] == 1
+    shop.sent(400)
+    verdict = shop.verdict()
+    assert (verdict.reasons, verdict.evidence["ground"]) == ([], "consent")
+    assert "suppression" not in verdict.evidence
+    # the newest objection is the one that counts
+    suppress(shop, ago(300), reason="objection")
+    verdict = shop.verdict()
+    assert (verdict.reasons, verdict.evidence["suppression"]) == (["suppressed"], 2)
+
+
+def test_letters_until_objection_are_no_ground_after_a_consent_that_has_lapsed(
+    shop: Shop,
+) -> None:
+    shop.customer()
+    suppress(shop, ago(1000))
+    shop.consent(channel="letter", granted_at=ago(900), confirmed_at=ago(900))
+    assert shop.verdict(channel="letter").reasons == ["suppressed"]
+
+
 @pytest.mark.parametrize("reason", ["bounce", "dropped"])
 def test_an_address_that_died_blocks_no_other_number_and_no_other_channel(
     shop: Shop, reason: str

@@ -87,6 +87,22 @@ def test_a_source_that_says_no_shows_as_no(flow: MailFlow) -> None:
     assert 'value="30" checked' in page
 
 
+def test_only_the_contact_person_stays_whatever_a_source_tells_later(flow: MailFlow) -> None:
+    message_id, customer, _ = flow.message()
+    url = f"{flow.web_url}/winback/preferences/{unsubscribe.token(message_id)}"
+    post(url, {"channel": ALL, "pause": "any", "who": "contact_person"})
+    for channel in ALL:
+        flow.warehouse.execute(
+            "insert into raw.contact_preferences (customer_key, channel, is_wanted, stated_at,"
+            " snapshot_id) values (%s, %s, true, now(), 1)",
+            (customer, channel),
+        )
+    page = get(url).text
+    flow.warehouse.execute("truncate raw.contact_preferences")
+    assert 'value="contact_person" checked' in page
+    assert 'value="anyone" checked' not in page
+
+
 NO_FORM = (
     "", "List-Unsubscribe=One-Click", "channel=email", "channel=email&pause=any",
     "channel=fax&pause=any&who=anyone", "pause=7&who=anyone", "pause=any&who=me",

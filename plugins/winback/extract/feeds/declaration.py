@@ -86,6 +86,8 @@ class Feed:
         event_time: The column that says since when the fact is known.
         columns: All columns in order.
         is_required: Without it winback does not run; other feeds switch features on.
+        may_forbid: A row can be the reason why somebody must not be written to, so whoever has one
+            in quarantine is not, until it is read.
         max_age_days: The newest fact may be this old before the feed counts as stale; None where
             facts come too seldom to tell. A mapping may say otherwise.
     """
@@ -97,6 +99,7 @@ class Feed:
     event_time: str
     columns: tuple[Column, ...]
     is_required: bool = False
+    may_forbid: bool = False
     max_age_days: int | None = None
 
     def column(self, name: str) -> Column:

@@ -11,6 +11,7 @@ CUSTOMERS = Feed(
     key=("customer_id",),
     event_time="registered_at",
     is_required=True,
+    may_forbid=True,
     columns=(
         CUSTOMER_ID,
         Column("email", "email", "e-mail address", is_required=False, is_personal=True),
@@ -75,6 +76,7 @@ CONSENTS = Feed(
     switches_on="outreach: without a consent nobody is written to",
     key=("consent_id",),
     event_time="granted_at",
+    may_forbid=True,
     columns=(
         Column("consent_id", "text", "the consent's id at the source"),
         CUSTOMER_ID,
@@ -121,6 +123,7 @@ CONTACT_PREFERENCES = Feed(
     switches_on="limits of frequency and channel that the customer chose",
     key=("customer_id", "channel"),
     event_time="stated_at",
+    may_forbid=True,
     columns=(
         CUSTOMER_ID,
         Column("channel", "text", "what the wish is about", allowed=CHANNELS),

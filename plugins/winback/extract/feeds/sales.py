@@ -117,6 +117,7 @@ PAYMENTS = Feed(
     switches_on="leaving out customers who do not pay",
     key=("payment_id",),
     event_time="invoiced_at",
+    may_forbid=True,
     columns=(
         Column("payment_id", "text", "the payment's or invoice's id at the source"),
         CUSTOMER_ID,

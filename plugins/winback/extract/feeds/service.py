@@ -17,6 +17,7 @@ COMPLAINTS = Feed(
     switches_on="the state angry, reasons for leaving, and early warnings",
     key=("complaint_id",),
     event_time="opened_at",
+    may_forbid=True,
     columns=(
         Column("complaint_id", "text", "the complaint's id at the source"),
         CUSTOMER_ID,

@@ -16,7 +16,7 @@ from adbc_driver_postgresql import dbapi
 from psycopg import sql
 
 from winback.errors import SourceError
-from winback.extract.loading import erased_rows, raw_tables
+from winback.extract.loading import erased_rows, raw_tables, unread_rows
 from winback.extract.loading import load_statements as statements
 from winback.extract.loading.load_records import Arrived, Batch, run
 from winback.extract.mapping.cursor import CursorValue
@@ -98,6 +98,7 @@ def _at_once(
         run(cursor, sql.SQL("set role winback_loader"))
         _ingest(cursor, rows, rows.rejected(), "rejected", temporary=True)
     n_erased = erased_rows.leave_out(cursor, feed, sql.Identifier("raw", feed.name))
+    _keep_unread(cursor, mapping, batch, rows, sql.Identifier("raw", feed.name))
     count = sql.SQL("select count(*) from {}").format(sql.Identifier("raw", feed.name))
     [(n_passed,)] = run(cursor, count)
     return _arrived(
@@ -134,7 +135,10 @@ def _by_key(
         if mapping.is_distinct:
             n_received -= run(cursor, statements.keep_one_of_equal_rows(feed))[0][0]
         run(cursor, statements.reject_repeated_keys(feed))
+    _keep_unread(cursor, mapping, batch, rows, sql.Identifier("incoming"))
     [(n_passed,)] = run(cursor, sql.SQL("select count(*) from incoming"))
+    if feed.name == "customers":
+        run(cursor, statements.keep_objections(batch.known_until))
     [(n_new,)] = run(cursor, statements.upsert("raw", feed, batch.snapshot_id))
     if raw_tables.pii_columns(feed):
         run(cursor, statements.upsert("pii", feed, batch.snapshot_id))
@@ -157,6 +161,23 @@ def _pass(
     return CheckedRows(
         mapping, batch.dataset, batch.business_timezone, batch.known_until, since, spool
     )
+
+
+def _keep_unread(
+    cursor: dbapi.Cursor,
+    mapping: FeedMapping,
+    batch: Batch,
+    rows: CheckedRows,
+    passed: sql.Identifier,
+) -> None:
+    keeping = unread_rows.update(
+        mapping.feed,
+        batch.snapshot_id,
+        passed,
+        is_whole=rows.is_whole,
+        is_derived=mapping.derive_from is not None,
+    )
+    run(cursor, *keeping)
 
 
 def _refuse_no_rows(rows: CheckedRows, mapping: FeedMapping) -> None:

@@ -5,6 +5,7 @@ Rows arrive in the temporary table `incoming`, those that may not pass in `rejec
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from psycopg import sql
@@ -38,10 +39,13 @@ def create_arrival_tables(feed: Feed) -> list[sql.Composable]:
 
 
 def create_rejected_table() -> sql.Composable:
-    """The temporary table `rejected`, columns as in `checked_rows.REJECTED`."""
+    """The temporary table `rejected`, columns as in `checked_rows.REJECTED`.
+
+    And whether the row says something that is not known; one that repeats another does not.
+    """
     return sql.SQL(
-        "create temporary table rejected ({} text, {} bigint, reasons text, content text, key text)"
-        " on commit drop"
+        "create temporary table rejected ({} text, {} bigint, reasons text, content text, key text,"
+        " customer_key text, is_unread boolean not null default true) on commit drop"
     ).format(sql.Identifier(SOURCE), sql.Identifier(ROW_NUMBER))
 
 
@@ -116,28 +120,41 @@ def _keep_first(partition: sql.Composable, order: sql.Composable) -> sql.Composa
 
 def reject_repeated_keys(feed: Feed) -> sql.Composable:
     """Moves every row whose key came before from `incoming` to `rejected`."""
+    names = [name for name, _ in raw_tables.raw_columns(feed)] + raw_tables.pii_columns(feed)
+    is_anybodys = "customer_key" in names
     return sql.SQL(
         "with numbered as ("
         " select ctid as place, row_number() over each_key as nth,"
         " first_value({n}) over each_key as first_row, first_value({source}) over each_key"
-        " as first_source from incoming window each_key as (partition by {key} order by {place})"
+        " as first_source, first_value(ctid) over each_key as first_place"
+        " from incoming window each_key as (partition by {key} order by {place})"
         "), moved as ("
         " delete from incoming using numbered"
         " where incoming.ctid = numbered.place and numbered.nth > 1"
-        " returning incoming.*, numbered.first_row, numbered.first_source"
-        ") insert into rejected select {place},"
+        " returning incoming.*, numbered.first_row, numbered.first_source, numbered.first_place"
+        ") insert into rejected select {moved_place},"
         " {reason} || first_row"
-        " || case when first_source <> {source} then ' of ' || first_source else '' end,"
-        " jsonb_build_object('key', jsonb_build_array({key}))::text,"
-        " jsonb_build_array({key})::text"
-        " from moved"
+        " || case when first_source <> moved.{source} then ' of ' || first_source else '' end,"
+        " jsonb_build_object('key', jsonb_build_array({moved_key}))::text,"
+        " jsonb_build_array({moved_key})::text, {customer}, ({moved}) is distinct from ({kept})"
+        # as the statement found it, where both still are
+        " from moved inner join incoming as kept on kept.ctid = moved.first_place"
     ).format(
         key=key_of(feed),
         n=sql.Identifier(ROW_NUMBER),
         source=sql.Identifier(SOURCE),
         place=_PLACE,
+        moved_place=_each("moved", (SOURCE, ROW_NUMBER)),
+        moved_key=_each("moved", raw_tables.raw_key(feed)),
+        moved=_each("moved", names),
+        kept=_each("kept", names),
+        customer=sql.SQL("moved.customer_key" if is_anybodys else "null"),
         reason=sql.Literal(f"{' and '.join(feed.key)} repeats the key of row "),
     )
+
+
+def _each(table: str, names: Iterable[str]) -> sql.Composable:
+    return sql.SQL(", ").join(sql.Identifier(table, name) for name in names)
 
 
 def quarantine(feed: Feed, snapshot_id: int) -> sql.Composable:
@@ -156,6 +173,27 @@ def quarantine(feed: Feed, snapshot_id: int) -> sql.Composable:
         snapshot=snapshot_id,
         feed=feed.name,
     )
+
+
+def keep_objections(known_until: datetime | None) -> sql.Composable:
+    """Keeps an objection for the address that a customer had, before another one replaces it.
+
+    Args:
+        known_until: Objections from this instant on are not known yet; None: all are known.
+    """
+    return sql.SQL(
+        "insert into ops.suppression (address_hash, customer_key, scope, reason, suppressed_at)"
+        " select known.email_hash, known.customer_key, 'person', 'objection', told.objected_at"
+        " from raw.customers as known inner join incoming as i using (customer_key)"
+        " cross join lateral (select greatest(known.objected_at, i.objected_at) as objected_at)"
+        " as told"
+        " where known.email_hash is not null and known.email_hash is distinct from i.email_hash"
+        " and told.objected_at < coalesce({}::timestamptz, 'infinity')"
+        " and not exists (select 1 from ops.suppression as s where s.reason = 'objection'"
+        " and s.address_hash = known.email_hash and s.customer_key = known.customer_key"
+        " and coalesce(s.renewed_at, s.suppressed_at) >= told.objected_at)"
+        " order by 1, 2 on conflict do nothing"
+    ).format(None if known_until is None else known_until.isoformat())
 
 
 def upsert(schema: str, feed: Feed, snapshot_id: int) -> sql.Composable:

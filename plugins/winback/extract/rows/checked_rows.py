@@ -32,6 +32,7 @@ REJECTED = pa.schema(
         ("reasons", pa.string()),
         ("content", pa.string()),
         ("key", pa.string()),
+        ("customer_key", pa.string()),
     ]
 )
 REASON_SEPARATOR = "\x1f"
@@ -160,6 +161,7 @@ class CheckedRows:
                     pa.array([REASON_SEPARATOR.join(r.reasons) for r in rejected], pa.string()),
                     pa.array([r.content for r in rejected], pa.string()),
                     pa.array([r.key for r in rejected], pa.string()),
+                    pa.array([r.customer_key for r in rejected], pa.string()),
                 ],
                 schema=REJECTED,
             )
@@ -190,4 +192,5 @@ def _split_wrongly(row: BrokenRow) -> Rejected:
         reasons=["the row does not have as many columns as the header"],
         content=f'{{"row": "{keyed_hash("row", row.text)}"}}',
         key=None,
+        customer_key=None,
     )

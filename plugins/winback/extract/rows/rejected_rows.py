@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from winback.extract.feeds import Feed
+from winback.extract.feeds.declaration import CUSTOMER_ID
 from winback.extract.rows.parsing import as_text
 from winback.extract.sources.source_rows import ROW_NUMBER, SOURCE
 from winback.privacy import keyed_hash
@@ -26,6 +27,7 @@ class Rejected:
         reasons: All that is wrong with it.
         content: The row as received, as JSON; personal values as keyed hashes.
         key: Its key as it would be loaded, as a JSON array; None where that can not be told.
+        customer_key: Whose it is; None where that can not be told, and of a feed without customers.
     """
 
     source: str
@@ -33,6 +35,7 @@ class Rejected:
     reasons: list[str]
     content: str
     key: str | None
+    customer_key: str | None
 
 
 def rejected_rows(
@@ -64,6 +67,7 @@ def rejected_rows(
         if column.is_personal or column.kind == "customer"
     }
     keys = _keys(feed, values, dataset)
+    whose = _whose(feed, values, dataset, bad.num_rows)
     rejected = []
     for i, (place, row_number) in enumerate(places):
         content = {
@@ -80,6 +84,7 @@ def rejected_rows(
                 reasons=[f"{name} {texts[i]}" for name, texts in reasons.items() if texts[i]],
                 content=json.dumps(content, ensure_ascii=True),
                 key=keys[i],
+                customer_key=whose[i],
             )
         )
     return rejected
@@ -97,3 +102,11 @@ def _keys(feed: Feed, values: dict[str, pa.Array], dataset: str) -> list[str | N
             given = [None for _ in given]
         parts.append(given)
     return [None if None in key else json.dumps(key) for key in map(list, zip(*parts, strict=True))]
+
+
+def _whose(feed: Feed, values: dict[str, pa.Array], dataset: str, n_rows: int) -> list[str | None]:
+    if CUSTOMER_ID not in feed.columns:
+        return [None] * n_rows
+    hashed = keyed_hash.customer_hasher(dataset)
+    given = values[CUSTOMER_ID.name].to_pylist()
+    return [None if each is None else hashed(each) for each in given]

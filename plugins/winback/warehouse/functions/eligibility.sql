@@ -140,6 +140,8 @@ facts as materialized (
         consent.is_presumed,
         consent.is_for_address,
         consent.is_ours,
+        suppressed.suppression_id,
+        suppressed.last_at as suppressed_at,
         customer.members,
         sent.last_used_on,
         sent.last_sent_on,
@@ -147,6 +149,7 @@ facts as materialized (
         wish.is_wanted,
         wish.pause_days,
         by_person.is_wanted as is_by_contact_person,
+        by_person.stated_at as by_person_stated_at,
         wish.stated_at as wish_stated_at,
         debt.dunned_payment_id,
         debt.disputed_payment_id,
@@ -168,30 +171,11 @@ facts as materialized (
                     and o.deleted_at is null
                     and o.ordered_at < customer.address_from_sale_at + interval '1 day'
             ) as is_existing_customer,
+        -- what nobody could read may be that they took back, objected or died
         (
-            -- The first of them, an index each: an OR reads the whole table, and so does the least
-            -- of a bare key, which the planner looks for along the key.
-            select min(s.suppression_id + 0)
-            from (
-                select by_address.* from ops.suppression as by_address
-                where by_address.address_hash = any(customer.address_hashes)
-                    -- an address that died says nothing of the person's others
-                    and (
-                        by_address.reason not in ('bounce', 'dropped')
-                        or for_channel in ('email', 'ads')
-                        and by_address.address_hash = customer.address_hash
-                    )
-                union all
-                select by_person.* from ops.suppression as by_person
-                where by_person.scope = 'person' and by_person.customer_key = any(customer.members)
-            ) as s
-            -- only new express consent for the address lifts it
-            where not coalesce(
-                consent.is_express and consent.withdrawn_at is null
-                and consent.given_at > coalesce(s.renewed_at, s.suppressed_at),
-                false
-            )
-        ) as suppression_id,
+            select min(u.unread_row_id + 0) from quarantine.unread_row as u
+            where u.customer_key = any(customer.members)
+        ) as unread_row_id,
         (
             select min(o.order_id) from raw.orders as o
             where o.customer_key = any(customer.members)
@@ -334,6 +318,27 @@ facts as materialized (
         where o.customer_key = any(customer.members)
     ) as sent
     cross join lateral (
+        -- an index each: an OR reads the whole table
+        select max(coalesce(s.renewed_at, s.suppressed_at)) as last_at,
+            (array_agg(
+                s.suppression_id
+                order by coalesce(s.renewed_at, s.suppressed_at) desc, s.suppression_id
+            ))[1] as suppression_id
+        from (
+            select by_address.* from ops.suppression as by_address
+            where by_address.address_hash = any(customer.address_hashes)
+                -- an address that died says nothing of the person's others
+                and (
+                    by_address.reason not in ('bounce', 'dropped')
+                    or for_channel in ('email', 'ads')
+                    and by_address.address_hash = customer.address_hash
+                )
+            union all
+            select by_person.* from ops.suppression as by_person
+            where by_person.scope = 'person' and by_person.customer_key = any(customer.members)
+        ) as s
+    ) as suppressed
+    cross join lateral (
         select
             min(p.payment_id) filter (where p.n_reminders > 0) as dunned_payment_id,
             min(p.payment_id) filter (where p.is_disputed) as disputed_payment_id
@@ -361,7 +366,7 @@ facts as materialized (
     ) as wish on true
     left join lateral (
         -- only the page asks for it, so that nothing the shop tells takes it back
-        select w.is_by_contact_person as is_wanted
+        select w.is_by_contact_person as is_wanted, w.stated_at
         from ops.contact_preference as w
         where w.customer_key = any(customer.members) and w.channel = for_channel
         order by w.stated_at desc, w.is_by_contact_person desc
@@ -416,7 +421,10 @@ judged as (
         array_remove(array[
             case when address_hash is null and for_channel in ('email', 'ads')
                 then 'no_address' end,
-            case when suppression_id is not null then 'suppressed' end,
+            -- only new express consent for the address lifts either, and only while it is a ground
+            case when suppression_id is not null
+                and not coalesce(ground = 'consent' and given_at > suppressed_at, false)
+                then 'suppressed' end,
             case when objected_at is not null
                 and not coalesce(ground = 'consent' and given_at > objected_at, false)
                 then 'objected' end,
@@ -443,6 +451,7 @@ judged as (
                 then 'contacted_too_recently' end,
             case when is_by_contact_person and for_campaign <> '' and for_channel <> 'phone'
                 then 'contact_person_only' end,
+            case when unread_row_id is not null then 'record_unreadable' end,
             case when minor_key is not null then 'minor' end,
             case when deceased_key is not null then 'deceased' end,
             case when insolvent_key is not null then 'insolvent' end,
@@ -466,20 +475,23 @@ select
     case
         when cardinality(judged.reasons) = 0 then allowed.evidence
         else allowed.evidence || jsonb_strip_nulls(jsonb_build_object(
-            'suppression', suppression_id,
+            'suppression', case
+                when 'suppressed' = any(judged.reasons) then suppression_id
+            end,
             'objected', case when 'objected' = any(judged.reasons) then objected_at end,
             'withdrawn', case
                 when 'consent_withdrawn' = any(judged.reasons)
                     then coalesce(withdrawn_at, withdrawn_elsewhere_at)
             end,
             'wish', case
-                when judged.reasons
-                    && array['channel_not_wanted', 'contacted_too_recently', 'contact_person_only']
+                when judged.reasons && array['channel_not_wanted', 'contacted_too_recently']
                     then wish_stated_at
+                when 'contact_person_only' = any(judged.reasons) then by_person_stated_at
             end,
             'last_sent', case
                 when 'contacted_too_recently' = any(judged.reasons) then last_sent_on
             end,
+            'unread_row', unread_row_id,
             'minor', minor_key,
             'deceased', deceased_key,
             'insolvent', insolvent_key,
