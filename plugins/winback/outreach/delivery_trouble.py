@@ -24,7 +24,9 @@ FEWEST_SPAM_REPORTS = 2
 # a campaign that runs for years would dilute what goes wrong today
 RECENT_DAYS = 7
 
-# Only what was accepted since the last resume: whoever resumed knows of what came before.
+# Until its time has come, a message that waits at the provider has proved nothing.
+_SENT_AT = "greatest(o.accepted_at, o.send_at)"
+# Only what was sent since the last resume: whoever resumed knows of what came before.
 _RESUMED = """
 coalesce((
     select max(decided_at) from ops.outreach_decision
@@ -33,23 +35,23 @@ coalesce((
 """
 
 _COUNT_EVENTS = f"""
-insert into ops.delivery_tally (campaign_id, accepted_at, n_accepted, n_bounced, n_spam_reports)
+insert into ops.delivery_tally (campaign_id, sent_at, n_accepted, n_bounced, n_spam_reports)
 select
-    o.campaign_id, o.accepted_at, count(*) filter (where told.is_taken),
+    o.campaign_id, {_SENT_AT}, count(*) filter (where told.is_taken),
     count(*) filter (where told.has_bounced), count(*) filter (where told.is_spam)
 from unnest(%s::uuid[], %s::boolean[], %s::boolean[], %s::boolean[])
     as told (message_id, is_taken, has_bounced, is_spam)
 inner join ops.outreach as o using (message_id)
-where o.accepted_at >= {_RESUMED.format(campaign="o.campaign_id")}
-group by o.campaign_id, o.accepted_at
+where {_SENT_AT} >= {_RESUMED.format(campaign="o.campaign_id")}
+group by 1, 2
 """  # noqa: S608 - constants
 
 _UNCOUNT = f"""
-insert into ops.delivery_tally (campaign_id, accepted_at, n_accepted)
-select o.campaign_id, o.accepted_at, -count(*)
+insert into ops.delivery_tally (campaign_id, sent_at, n_accepted)
+select o.campaign_id, {_SENT_AT}, -count(*)
 from ops.outreach as o
-where o.message_id = any(%s) and o.accepted_at >= {_RESUMED.format(campaign="o.campaign_id")}
-group by o.campaign_id, o.accepted_at
+where o.message_id = any(%s) and {_SENT_AT} >= {_RESUMED.format(campaign="o.campaign_id")}
+group by 1, 2
 """  # noqa: S608 - constants
 
 _TOLD_BEFORE = """
@@ -64,9 +66,9 @@ select
 from ops.campaign as c
 inner join ops.delivery_tally as t
     on t.campaign_id = c.campaign_id
-    and t.accepted_at >= {_RESUMED.format(campaign="c.campaign_id")}
+    and t.sent_at >= {_RESUMED.format(campaign="c.campaign_id")} and t.sent_at <= now()
 inner join (values (false), (true)) as recent (is_recent)
-    on not recent.is_recent or t.accepted_at >= now() - make_interval(days => %(recent)s)
+    on not recent.is_recent or t.sent_at >= now() - make_interval(days => %(recent)s)
 where c.state = 'running' and c.campaign_id = coalesce(%(campaign)s, c.campaign_id)
 group by 1, 2
 order by 1, 2
@@ -94,7 +96,7 @@ asked as (
 ),
 counted as (
     select n_accepted, n_bounced, n_spam_reports from ops.delivery_tally
-    where accepted_at >= (select moment from since)
+    where sent_at >= (select moment from since) and sent_at <= now()
     union all
     select count(*), count(*) filter (where has_bounced), count(*) filter (where is_spam)
     from asked
@@ -113,7 +115,7 @@ class Told:
     """What became of accepted messages.
 
     Attributes:
-        n_accepted: How many the provider took.
+        n_accepted: How many the provider took, and has sent by now.
         n_bounced: How many of them met a dead address.
         n_spam_reports: How many of them were reported as spam.
     """

@@ -57,6 +57,7 @@ def outreach(snapshot_id: int, as_of: date) -> dict[str, Counter[str]]:
         with connections[0].transaction() as connection:
             require_allowed(connection, snapshot_id, as_of, config)
             ended_workers.settle_dead_dispatches(connection)
+        with connections[0].transaction() as connection:
             ledger.cancel_rest_of_cancelled_campaigns(connection)
             # last: while it holds the portions of the ramp-up it must not wait for messages
             ended_workers.release_dead_claims(connection)

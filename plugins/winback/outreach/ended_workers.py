@@ -6,6 +6,8 @@ A worker shows that it lives by its lease. Every other change of state is `ledge
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from uuid import UUID
 
 import psycopg
 
@@ -23,16 +25,26 @@ def release_dead_claims(connection: psycopg.Connection) -> None:
     )
 
 
-def settle_dead_dispatches(connection: psycopg.Connection) -> int:
-    """Makes unknown what a worker was sending when it died, and says so; returns how many."""
+def settle_dead_dispatches(
+    connection: psycopg.Connection, among: Sequence[UUID] | None = None
+) -> int:
+    """Makes unknown what a worker was sending when it died, and says so; returns how many.
+
+    Args:
+        connection: In a transaction that locks no other messages afterwards, unless it has locked
+            all of these: everybody locks them in one order.
+        among: Of these messages alone.
+    """
     n_dead = connection.execute(
         "update ops.outreach set state = 'unknown', settled_at = now(),"
         " reason = 'the worker ended while the request was under way'"
         " where message_id in ("
         "  select message_id from ops.outreach"
         "  where is_pending and state = 'dispatching' and lease_until < now()"
+        "   and (%(among)s::uuid[] is null or message_id = any(%(among)s))"
         # who holds the row is settling it
-        "  order by message_id for no key update skip locked)"
+        "  order by message_id for no key update skip locked)",
+        {"among": None if among is None else list(among)},
     ).rowcount
     if n_dead:
         log.warning("%s messages of an ended worker are unknown now", n_dead)

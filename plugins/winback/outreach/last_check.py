@@ -23,6 +23,20 @@ from winback.select.customer_rules import NOT_WANTED
 from winback.select.economics import TOO_DEAR_BY_NOW
 from winback.settings import Settings
 
+# what nobody knew when the resend `o` was ordered has become known
+FIRST_ONE_ARRIVED = """
+select earlier.message_id from ops.outreach as earlier
+where o.resend_of is not null
+    and earlier.campaign_id = o.campaign_id
+    and earlier.lapse_id = o.lapse_id
+    and earlier.step = o.step
+    and earlier.channel = o.channel
+    and earlier.message_id <> o.message_id
+    and earlier.accepted_at is not null
+    and earlier.state <> 'dropped'
+limit 1
+"""
+
 _CHECK = f"""
 with claimed as (
     select
@@ -68,19 +82,7 @@ with claimed as (
     ) as o
     left join ops.assignment as a
         on a.campaign_id = o.campaign_id and a.lapse_id = o.lapse_id and a.arm = 'treated'
-    left join lateral (
-        -- what nobody knew when the resend was ordered has become known
-        select earlier.message_id from ops.outreach as earlier
-        where o.resend_of is not null
-            and earlier.campaign_id = o.campaign_id
-            and earlier.lapse_id = o.lapse_id
-            and earlier.step = o.step
-            and earlier.channel = o.channel
-            and earlier.message_id <> o.message_id
-            and earlier.accepted_at is not null
-            and earlier.state <> 'dropped'
-        limit 1
-    ) as first_one on true
+    left join lateral ({FIRST_ONE_ARRIVED}) as first_one on true
 ),
 
 judged as materialized (

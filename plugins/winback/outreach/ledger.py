@@ -159,9 +159,12 @@ def accepted(
         # an event may have been quicker than our own commit
         " state = case when state in ('dispatching', 'unknown') then 'accepted' else state end,"
         " reason = case when state in ('dispatching', 'unknown') then null else reason end"
-        f" where {_THEIRS} returning campaign_id, accepted_at = now() as is_new)"
-        " insert into ops.delivery_tally (campaign_id, n_accepted)"
-        " select campaign_id, count(*) from taken where is_new group by campaign_id",
+        f" where {_THEIRS} returning campaign_id, accepted_at, accepted_at = now() as is_new,"
+        "  send_at)"
+        " insert into ops.delivery_tally (campaign_id, sent_at, n_accepted)"
+        # as in delivery_trouble.py
+        " select campaign_id, greatest(accepted_at, send_at), count(*) from taken where is_new"
+        " group by 1, 2",
         {"provider_message_id": provider_message_id, **_asked(claims, states)},
     )
 
@@ -254,7 +257,8 @@ def _move(
         f"{_OWN} update ops.outreach set state = %(new)s,"  # noqa: S608
         " reason = coalesce(%(reason)s, reason),"
         " settled_at = case when %(new)s = 'planned' then null else now() end,"
-        " portion_day = case when %(new)s = 'planned' then null else portion_day end"
+        # the place in a portion of what does not leave is for another
+        " portion_day = case when %(new)s = 'unknown' then portion_day end"
         f" where {_THEIRS}",
         {"new": new, "reason": reason, **_asked(claims, [old])},
     )

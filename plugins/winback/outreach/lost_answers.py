@@ -176,7 +176,9 @@ def _note_not_heard(connection: psycopg.Connection, batch: _Unsettled) -> None:
     connection.execute(
         "update ops.scheduled_batch set question_left_at = null,"
         " problem = 'the provider did not hear of it in time, and sends it'"
-        " where batch_id = %s and question_left_at = %s and cancelled_at is null",
+        " where batch_id = %s and question_left_at = %s and cancelled_at is null"
+        # An answer from after its time says nothing: by then the provider may list it no more.
+        " and send_at > clock_timestamp()",
         (batch.batch_id, batch.question_left_at),
     )
 

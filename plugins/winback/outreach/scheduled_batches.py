@@ -116,17 +116,22 @@ def read_open(connection: psycopg.Connection, until_before: timedelta) -> list[B
 def ask_for_campaigns_that_rest(connection: psycopg.Connection) -> None:
     """Notes that whatever waits of a campaign that does not run is to be taken back."""
     connection.execute(
-        "update ops.scheduled_batch as b set cancel_asked_at = now()"
-        " from ops.campaign as c where c.campaign_id = b.campaign_id and c.state <> 'running'"
-        " and b.cancel_asked_at is null and b.send_at > now()"
+        "update ops.scheduled_batch set cancel_asked_at = now() where batch_id in ("
+        "  select b.batch_id from ops.scheduled_batch as b"
+        "  inner join ops.campaign as c using (campaign_id)"
+        "  where c.state <> 'running' and b.cancel_asked_at is null and b.send_at > now()"
+        # in one order, so that two who ask can not wait for each other
+        "  order by b.batch_id for no key update of b)"
     )
 
 
 def ask(connection: psycopg.Connection, batch_ids: Sequence[str]) -> None:
     """Notes that these batches are to be taken back."""
     connection.execute(
-        "update ops.scheduled_batch set cancel_asked_at = now()"
-        " where batch_id = any(%s) and cancel_asked_at is null",
+        "update ops.scheduled_batch set cancel_asked_at = now() where batch_id in ("
+        "  select batch_id from ops.scheduled_batch"
+        "  where batch_id = any(%s) and cancel_asked_at is null"
+        "  order by batch_id for no key update)",
         (list(batch_ids),),
     )
 

@@ -17,10 +17,11 @@ from uuid import UUID
 import psycopg
 from psycopg.types.json import Jsonb
 
+from winback.outreach.last_check import FIRST_ONE_ARRIVED
 from winback.outreach.scheduled_batches import WAITING, Batch
 from winback.settings import Settings
 
-_CHECK = """
+_CHECK = f"""
 with waiting as (
     select
         o.message_id, o.batch_id, o.customer_key, o.address_hash,
@@ -30,10 +31,12 @@ with waiting as (
             as silent_until,
         a.occasion = 'cancellation' as has_cancelled,
         a.occasion_date,
+        first_one.message_id as first_one,
         row_number() over (order by o.message_id) as asked_at
     from ops.outreach as o
     left join ops.assignment as a
         on a.campaign_id = o.campaign_id and a.lapse_id = o.lapse_id and a.arm = 'treated'
+    left join lateral ({FIRST_ONE_ARRIVED}) as first_one on true
     where o.batch_id = any(%(batches)s) and o.state = any(%(states)s)
 ),
 
@@ -50,11 +53,13 @@ judged as (
         waiting.message_id,
         waiting.occasion_date,
         waiting.customer_key,
+        waiting.first_one,
         verdict.evidence,
         rules.because,
         -- the message that waits is itself the one that was sent so recently
         array_remove(verdict.reasons, 'contacted_too_recently') || array_remove(array[
             case when waiting.is_lapse_over then 'lapse_over' end,
+            case when waiting.first_one is not null then 'first_one_arrived' end,
             case when waiting.has_cancelled and ops.cancellation_is_over(
                 waiting.customer_key, waiting.silent_until, statement_timestamp()
             ) then 'cancellation_over' end,
@@ -88,12 +93,13 @@ select batch_id, message_id, array_to_string(reasons, ', '),
         'occasion_date', case
             when reasons && array['lapse_over', 'cancellation_over'] then occasion_date
         end,
+        'earlier_message', first_one,
         'address_of', case when 'address_changed' = any(reasons) then customer_key end,
         'not_wanted', because
     ))
 from judged
 where cardinality(reasons) > 0
-"""
+"""  # noqa: S608 - texts of our own
 _KEEP = """
 insert into ops.verdict
     (snapshot_id, campaign_id, customer_key, channel, step, is_eligible, reasons, evidence)

@@ -79,6 +79,8 @@ def look_again() -> Counter[str]:
     try:
         with kept.transaction() as connection:
             scheduled_batches.ask_for_campaigns_that_rest(connection)
+        # on its own: while everybody is judged, nobody who holds a campaign has to wait
+        with kept.transaction() as connection:
             waiting = scheduled_batches.read_open(connection, CANCELLABLE_UNTIL)
             found = second_check.check(connection, waiting, config)
             scheduled_batches.ask(connection, list(found))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import psycopg
@@ -123,7 +123,7 @@ def resend(
         The new message of each.
 
     Raises:
-        NotDecided: One is not unknown, or its campaign is cancelled.
+        NotDecided: One is not unknown, or may wait at the provider, or its campaign is cancelled.
     """
     campaigns = _lock_unknown(connection, message_ids)
     cancelled = connection.execute(
@@ -162,7 +162,7 @@ def abandon(
         decision: `abandon`.
 
     Raises:
-        NotDecided: One is not unknown.
+        NotDecided: One is not unknown, or may wait at the provider.
     """
     campaigns = _lock_unknown(connection, message_ids)
     _abandon(connection, list(campaigns))
@@ -181,19 +181,34 @@ def _abandon(connection: psycopg.Connection, message_ids: list[UUID]) -> None:
 
 def _lock_unknown(connection: psycopg.Connection, message_ids: Sequence[UUID]) -> dict[UUID, str]:
     """The campaign of each, once nobody else can change them and all are unknown."""
-    settle_dead_dispatches(connection)
-    rows = connection.execute(
-        "select message_id, campaign_id, state from ops.outreach where message_id = any(%s)"
+    connection.execute(
+        "select 1 from ops.outreach where message_id = any(%s)"
         " order by message_id for no key update",
         (list(message_ids),),
+    )
+    settle_dead_dispatches(connection, among=message_ids)
+    rows = connection.execute(
+        "select o.message_id, o.campaign_id, o.state, b.send_at"
+        " from ops.outreach as o left join ops.scheduled_batch as b on b.batch_id = o.batch_id"
+        "  and b.cancelled_at is null and b.send_at > now()"
+        " where o.message_id = any(%s) order by o.message_id",
+        (list(message_ids),),
     ).fetchall()
-    states = {message_id: state for message_id, _, state in rows}
+    found = {message_id: told for message_id, _, *told in rows}
     for message_id in message_ids:
-        if message_id not in states:
+        if message_id not in found:
             raise NotDecided(f"there is no message {message_id}: ./winback outreach unknown")
-        if states[message_id] != "unknown":
+        state, waits_until = found[message_id]
+        if state != "unknown":
             raise NotDecided(
-                f"message {message_id} is {states[message_id]}, and only an unknown one is decided"
+                f"message {message_id} is {state}, and only an unknown one is decided"
                 " about: nothing was changed; see ./winback outreach unknown"
             )
-    return {message_id: campaign for message_id, campaign, _ in rows}
+        if waits_until is not None:
+            # given up, it would not be taken back any more when somebody objects
+            raise NotDecided(
+                f"message {message_id} may wait at the provider until"
+                f" {waits_until.astimezone(UTC):%Y-%m-%d %H:%M} UTC: nothing was changed; decide"
+                " then, or take it back now with ./winback outreach pause"
+            )
+    return {message_id: campaign for message_id, campaign, *_ in rows}

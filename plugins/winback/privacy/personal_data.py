@@ -83,7 +83,7 @@ NOTHING: dict[str, str] = {
     "ops.customer_count": (
         "as_of revision n_customers n_six_months n_lapsed n_newly_inactive n_returned recorded_at"
     ),
-    "ops.delivery_tally": ("tally_id campaign_id n_accepted n_bounced n_spam_reports accepted_at"),
+    "ops.delivery_tally": ("tally_id campaign_id n_accepted n_bounced n_spam_reports sent_at"),
     "ops.economics_run": (
         "economics_run_id campaign_id snapshot_id as_of definition contact_cents offer_cents"
         " lift_pct lift_from lift_because n_judged n_not_judged cost_cents worth_cents is_worth_it"

@@ -75,6 +75,7 @@ def record() -> Counter[str]:
     """
     with warehouse.connect("sender") as connection:
         settle_dead_dispatches(connection)
+    with warehouse.connect("sender") as connection:
         cancel_rest_of_cancelled_campaigns(connection)
     done = work_through_inbox()
     log.info("events: %s", dict(done))
@@ -191,6 +192,8 @@ def apply(connection: psycopg.Connection, events: Sequence[Event]) -> Counter[st
         [message_id for _, message_id in ours],
         [each for found in (refused, objectors) for hashes in found.values() for each in hashes],
     )
+    if any(event.suppresses for event in by_id.values()):
+        suppression.lock_for_all(connection)
     taken: set[UUID] = set()
     for state, kinds, from_states in FORWARD:
         moved = connection.execute(

@@ -79,6 +79,12 @@ def lock(
     connection.execute(_LOCK, {"ids": list(message_ids), "hashes": list(address_hashes)})
 
 
+def lock_for_all(connection: psycopg.Connection) -> None:
+    """Lets one batch of events suppress at a time: two of them find the same people by their
+    messages and by their addresses, in whichever order. After `lock`."""
+    connection.execute("select pg_advisory_xact_lock(hashtextextended('ops.suppression', 1))")
+
+
 def suppress(
     connection: psycopg.Connection, message_ids: Sequence[UUID], scope: Scope, reason: str
 ) -> None:

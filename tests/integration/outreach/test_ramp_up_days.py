@@ -179,6 +179,21 @@ def test_what_was_taken_and_not_sent_waits_for_the_next_portion(flow: MailFlow) 
     assert send(flow)["accepted"] == 6
 
 
+def test_what_may_not_be_sent_leaves_its_place_to_another(flow: MailFlow) -> None:
+    planned = flow.warehouse.execute(
+        "select customer_key from ops.outreach order by claim_order limit 2"
+    )
+    flow.warehouse.execute(
+        "update raw.consents set withdrawn_at = '2026-02-20' where customer_key = any(%s)",
+        ([key for (key,) in planned],),
+    )
+    done = send(flow)
+    assert (done["cancelled"], done["accepted"]) == (2, 3)
+    assert portions(flow) == [(3, 3)]
+    next_day(flow)
+    assert send(flow)["accepted"] == 6
+
+
 def test_what_was_taken_and_not_sent_may_go_later_on_the_same_day(flow: MailFlow) -> None:
     flow.sandbox.fault("rate_limit_429", seconds=3600)
     send(flow)

@@ -206,7 +206,7 @@ def test_what_runs_for_years_is_not_diluted(
     flow: MailFlow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flow.warehouse.execute(
-        "insert into ops.delivery_tally (campaign_id, n_accepted, accepted_at)"
+        "insert into ops.delivery_tally (campaign_id, n_accepted, sent_at)"
         " values (%s, 1000000, now() - interval '30 days')",
         (CAMPAIGN,),
     )

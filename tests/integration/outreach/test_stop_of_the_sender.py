@@ -6,8 +6,10 @@ import pytest
 
 from tests.bounces import accepted, campaign, resume, tell
 from tests.mail_flow import AS_OF, CAMPAIGN, MailFlow, configure, event, n_planned, send
+from tests.night import quiet_now
 from winback.outreach import campaign_state, delivery_trouble
 from winback.outreach.decisions import Decision
+from winback.record.events import record
 from winback.select.selection import select
 from winback.settings import settings
 from winback.warehouse import connection as warehouse
@@ -58,7 +60,7 @@ def test_what_was_long_ago_counts_for_no_sender(
 ) -> None:
     configure(flow, monkeypatch, stop_after_messages=100, stop_at_bounce_pct=10)
     another_campaign(flow, 100, 9)
-    flow.warehouse.execute("update ops.delivery_tally set accepted_at = now() - interval '8 days'")
+    flow.warehouse.execute("update ops.delivery_tally set sent_at = now() - interval '8 days'")
     flow.warehouse.execute(
         "insert into ops.delivery_tally (campaign_id, n_accepted, n_bounced) values (%s, 1, 1)",
         (CAMPAIGN,),
@@ -134,3 +136,32 @@ def test_another_version_of_the_file_is_no_new_stop(flow: MailFlow) -> None:
     assert flow.warehouse.execute("select definition <> '{}', updated_at from ops.campaign") == [
         (True, stopped_at)
     ]
+
+
+@pytest.mark.parametrize("some_wait", [False, True])
+def test_what_waits_at_the_provider_hides_no_bounce_of_what_was_sent(
+    night: MailFlow, monkeypatch: pytest.MonkeyPatch, some_wait: bool
+) -> None:
+    n = n_planned(night)
+    limits = {"stop_after_messages": 1, "stop_at_bounce_pct": 20}
+    configure(night, monkeypatch, ramp_up_first_portion=5, quiet_hours="", **limits)
+    assert send(night)["accepted"] == 5
+    night.sandbox.wait_for_events()
+    record()
+    sent = night.warehouse.execute(
+        "select message_id from ops.outreach where accepted_at is not null order by 1"
+    )
+    if some_wait:
+        night.warehouse.execute(
+            "update ops.outreach set is_dormant = false where state = 'planned'"
+        )
+        configure(night, monkeypatch, quiet_hours=quiet_now(), **limits)
+        assert send(night)["accepted"] == n - 5
+    # of the five that have left: 40 %
+    told = [event("bounce", message_id, type="bounce") for (message_id,) in sent[:2]]
+    assert night.post(told) < 300
+    record()
+    [(state, reason)] = night.warehouse.execute("select state, state_reason from ops.campaign")
+    assert (state, "2 of 5 messages bounced (40.00 %" in reason) == ("stopped", True)
+    # and what waited is taken back
+    assert night.states()["accepted"] == 0

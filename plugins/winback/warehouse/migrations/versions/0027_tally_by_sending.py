@@ -5,17 +5,19 @@ from alembic import op
 revision = "0027"
 down_revision = "0026"
 
-# Those of a large mailing last week were held against the few messages of today.
-BY_ACCEPTANCE = """
-alter table ops.delivery_tally rename column counted_at to accepted_at;
-comment on column ops.delivery_tally.accepted_at is
-    'When the provider took the messages that the row counts.';
+# Those of a large mailing last week were held against the few messages of today, and those of this
+# evening against all that waited for the morning.
+BY_SENDING = """
+alter table ops.delivery_tally rename column counted_at to sent_at;
+comment on column ops.delivery_tally.sent_at is
+    'When the messages leave that the row counts: when the provider took them, or until when it is '
+    'to keep them. Before that they have proved nothing.';
 """
 
 
 def upgrade() -> None:
     """Dates what is counted from now on by its messages."""
-    op.execute(BY_ACCEPTANCE)
+    op.execute(BY_SENDING)
 
 
 def downgrade() -> None:
