@@ -73,8 +73,52 @@ def test_what_can_not_be_checked_or_is_not_escaped_is_refused(more: str, problem
 
 
 def test_a_link_in_html_must_be_one() -> None:
-    part = HTML.replace('<a href="{{unsubscribe_url}}">Stop</a>', "Stop: {{unsubscribe_url}}")
-    assert problems(part, "html") == ['the stop link is no link: write href="{{unsubscribe_url}}"']
+    told = ['the stop link is no link: write <a href="{{unsubscribe_url}}"> around some words']
+    link = '<a href="{{unsubscribe_url}}">Stop</a>'
+    for other in (
+        "Stop: {{unsubscribe_url}}",
+        '<a href="{{unsubscribe_url}}"> </a>{{unsubscribe_url}}',
+        '{{#if first_name}}<a href="{{unsubscribe_url}}">Stop</a>{{/if}} {{unsubscribe_url}}',
+        '{{!-- <a href="{{unsubscribe_url}}">Stop</a> --}} {{unsubscribe_url}}',
+    ):
+        assert problems(HTML.replace(link, other), "html") == told, other
+    picture = '<a href="{{unsubscribe_url}}"><img alt="Stop"></a>'
+    assert problems(HTML.replace(link, picture), "html") == []
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("<!--", ""),
+        ("<!-- >", "--"),
+        ("{{#if first_name}}<!--{{/if}}", ""),
+        ("{{#unless first_name}}<!--{{/unless}}", "-->"),
+        ("<style>", "</style>"),
+        ("<template>", "</template>"),
+        ("<textarea>", "</textarea>"),
+        ("{{#if first_name}}", "{{/if}}"),
+        ("{{#if why}}{{#unless first_name}}", "{{/unless}}{{/if}}"),
+        ("{{#if first_name}}x{{else}}", "{{/if}}"),
+    ],
+)
+def test_what_only_some_or_nobody_would_read_is_not_there(before: str, after: str) -> None:
+    start = HTML.index("<p>{{why}}")
+    part = f"{HTML[:start]}{before}{HTML[start:]}{after}"
+    assert len(problems(part, "html")) == 5
+    assert all("outside of any condition and where it is read" in p for p in problems(part, "html"))
+
+
+def test_words_in_an_attribute_are_read_by_nobody() -> None:
+    part = HTML.replace("{{sender_postal_address}}", '<img alt="{{sender_postal_address}}">')
+    [problem] = problems(f"<title>{{{{sender_postal_address}}}}</title>{part}", "html")
+    assert "lacks the sender's address" in problem
+
+
+def test_what_everybody_reads_may_stand_under_a_condition() -> None:
+    part = HTML.replace("{{why}}", "{{#if why}}{{why}}{{/if}}")
+    assert problems(part, "html") == []
+    both = "{{#if first_name}}{{why}}{{else}}{{ why }}{{/if}}"
+    assert problems(HTML.replace("{{why}}", both), "html") == []
 
 
 def test_the_other_side_of_unless_knows_the_name() -> None:

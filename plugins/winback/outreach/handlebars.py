@@ -7,8 +7,10 @@ the message itself. Who fetches the template is `sendgrid_templates.py`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+from winback.outreach.required_parts import lacking
 
 # what every message must carry, by the name of the value; and what it is, for errors
 REQUIRED = {
@@ -32,10 +34,11 @@ _TAG = re.compile(
 
 @dataclass(frozen=True)
 class _Written:
-    """A value in a template, with the conditions that it stands under."""
+    """A value in a template, with the conditions that it stands under, and its place."""
 
     name: str
     conditions: tuple[str, ...]
+    place: tuple[int, int]
 
 
 def problems(part: str, kind: str) -> list[str]:
@@ -45,29 +48,75 @@ def problems(part: str, kind: str) -> list[str]:
         part: Its text.
         kind: `subject`, `text` or `html`.
     """
-    # what stands in a comment is read by nobody
-    seen = re.sub(r"<!--.*?-->", "", part, flags=re.DOTALL) if kind == "html" else part
     found: list[str] = []
-    written = list(_written(seen, found))
+    # comments of HTML as well: the provider fills what stands in them
+    written = list(_written(part, found))
     for each in written:
         if each.name == MAYBE and f"if {MAYBE}" not in each.conditions:
             found.append(
                 f"not everybody has a {MAYBE}: write {{{{{MAYBE}}}}} between"
                 f" {{{{#if {MAYBE}}}}} and {{{{/if}}}}"
             )
-    always = {each.name for each in written if not each.conditions}
-    for name, what in REQUIRED.items() if kind != "subject" else ():
-        if name not in always:
-            found.append(f"it lacks {what}: write {{{{{name}}}}} in it, outside of any condition")
-        elif kind == "html" and name in _LINKS and not _is_link(seen, name):
-            found.append(f'{what} is no link: write href="{{{{{name}}}}}"')
+    if kind != "subject":
+        as_read = [_filled(part, written, has_name=has_name) for has_name in (True, False)]
+        for name, what in REQUIRED.items():
+            for filled in as_read:
+                if problem := _lacks(filled, kind, name, what):
+                    found.append(problem)
     return list(dict.fromkeys(found))
 
 
-def _is_link(text: str, name: str) -> bool:
+def _lacks(filled: str, kind: str, name: str, what: str) -> str | None:
+    words = {name: _value(name)}
+    links = words if name in _LINKS else {}
+    if lacking(filled, kind, links, {} if links else words) is None:
+        return None
+    if links and lacking(filled, kind, {}, words) is None:
+        return f'{what} is no link: write <a href="{{{{{name}}}}}"> around some words'
     return (
-        re.search(rf'<a\b[^>]*\bhref="\{{\{{\s*{name}\s*\}}\}}"', text, re.IGNORECASE) is not None
+        f"it lacks {what}: write {{{{{name}}}}} in it, outside of any condition and where it is"
+        " read"
     )
+
+
+def _filled(part: str, written: Sequence[_Written], *, has_name: bool) -> str:
+    """A part as somebody reads it who has a first name, or none; every other value is there."""
+    is_read = {each.place: _is_met(each.conditions, has_name=has_name) for each in written}
+    filled, end = [], 0
+    conditions: list[str] = []
+    for tag in _TAG.finditer(part):
+        if _is_met(conditions, has_name=has_name):
+            filled.append(part[end : tag.start()])
+        end = tag.end()
+        if is_read.get(tag.span()):
+            filled.append(_value(tag["inside"]))
+        _enter(conditions, tag)
+    filled.append(part[end:])
+    return "".join(filled)
+
+
+def _is_met(conditions: Iterable[str], *, has_name: bool) -> bool:
+    return all(
+        (word == "if") == (has_name or name != MAYBE)
+        for word, _, name in (each.partition(" ") for each in conditions)
+    )
+
+
+def _enter(conditions: list[str], tag: re.Match[str]) -> None:
+    """Begins or ends the condition that a tag is about, if it is about any."""
+    inside = tag["inside"]
+    if tag["sign"] == "#":
+        conditions.append(" ".join(inside.split()))
+    elif tag["sign"] == "/":
+        del conditions[-1:]
+    elif inside == "else" and conditions:
+        word, _, name = conditions.pop().partition(" ")
+        conditions.append(f"{_OPPOSITE.get(word, word)} {name}")
+
+
+def _value(name: str) -> str:
+    # what no template has
+    return f"\u27e6{name}\u27e7"
 
 
 def _written(text: str, found: list[str]) -> Iterator[_Written]:
@@ -102,6 +151,6 @@ def _written(text: str, found: list[str]) -> Iterator[_Written]:
                 f"{{{{{sign}{inside[:60]}}}}} is no value: the values are {', '.join(NAMES)}"
             )
         else:
-            yield _Written(inside, tuple(conditions))
+            yield _Written(inside, tuple(conditions), tag.span())
     if blocks:
         found.append(f"{{{{#{conditions[-1][:60]}}}}} is never ended")

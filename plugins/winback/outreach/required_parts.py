@@ -13,7 +13,7 @@ from html.parser import HTMLParser
 # one that is never closed hides the rest, which the parser would read
 _COMMENT = re.compile(r"<!--.*?(-->|\Z)", re.DOTALL)
 # what stands between these is shown to nobody
-_UNSEEN = ("script", "style", "template", "title")
+_UNSEEN = ("script", "style", "template", "title", "textarea", "option", "iframe")
 
 
 class _Page(HTMLParser):
@@ -22,20 +22,32 @@ class _Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
         self.texts: list[str] = []
-        self.links: set[str | None] = set()
+        self.links: set[str] = set()
         self._unseen = 0
+        self._link: str | None = None
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._unseen += tag in _UNSEEN
-        if tag == "a" and not self._unseen:
-            self.links.add(dict(attrs).get("href"))
+        if tag == "a":
+            self._link = None if self._unseen else dict(attrs).get("href")
+        elif tag == "img":
+            self._can_be_pressed()
 
     def handle_endtag(self, tag: str) -> None:
         self._unseen -= tag in _UNSEEN and self._unseen > 0
+        if tag == "a":
+            self._link = None
 
     def handle_data(self, data: str) -> None:
         if not self._unseen:
             self.texts.append(data)
+            if data.strip():
+                self._can_be_pressed()
+
+    def _can_be_pressed(self) -> None:
+        # without words or a picture in it there is nothing to press
+        if self._link is not None and not self._unseen:
+            self.links.add(self._link)
 
 
 def lacking(part: str, kind: str, links: Mapping[str, str], words: Mapping[str, str]) -> str | None:
