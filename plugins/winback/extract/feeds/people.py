@@ -134,7 +134,7 @@ CONTACT_PREFERENCES = Feed(
         Column(
             "contact_person",
             "text",
-            "by whom the customer wants to be contacted",
+            "by whom the customer wants to be contacted; for your own lists, no campaign reads it",
             is_required=False,
             is_personal=True,
         ),
