@@ -162,6 +162,8 @@ def test_what_waits_at_the_provider_hides_no_bounce_of_what_was_sent(
     assert night.post(told) < 300
     record()
     [(state, reason)] = night.warehouse.execute("select state, state_reason from ops.campaign")
-    assert (state, "2 of 5 messages bounced (40.00 %" in reason) == ("stopped", True)
+    assert state == "stopped"
+    # of the campaign's own
+    assert reason.startswith("2 of 5 messages bounced (40.00 %")
     # and what waited is taken back
     assert night.states()["accepted"] == 0
