@@ -285,9 +285,12 @@ def test_who_objects_leaves_the_lists_with_the_next_record_step(flow: MailFlow) 
 def test_unknown_or_altered_links_are_not_found(flow: MailFlow) -> None:
     stranger = token(uuid4())
     altered = token(flow.message()[0])[:-1] + "x"
-    for text in (stranger, altered, "x", "%00", "%ff", "a" * 5000):
+    # what carries our signature was ours once
+    for text, status in {stranger: 410}.items() | dict.fromkeys(
+        (altered, "x", "%00", "%ff", "a" * 5000), 404
+    ).items():
         url = f"{flow.web_url}/winback/unsubscribe/{text}"
-        assert httpx.post(url, trust_env=False).status_code == 404, text
+        assert httpx.post(url, trust_env=False).status_code == status, text
     assert flow.warehouse.execute("select count(*) from ops.suppression") == [(0,)]
 
 

@@ -224,6 +224,21 @@ def test_bounces_that_are_still_to_come_do_not_stand_against_nothing(old: Wareho
     assert old.execute("select sum(n_accepted), sum(n_bounced) from ops.delivery_tally") == [(8, 3)]
 
 
+def test_feeds_that_may_forbid_are_read_once_as_a_whole(old: Warehouse) -> None:
+    fill(old)
+    for feed in ("consents", "orders"):
+        old.execute(
+            "insert into ops.extract_run (snapshot_id, feed, source, n_received, n_passed,"
+            " n_quarantined, started_at, is_whole, cursor_until)"
+            " values (1, %s, 'x', 0, 0, 0, now(), false, '7')",
+            (feed,),
+        )
+    setup.prepare(old.url)
+    assert old.execute("select feed, cursor_until from ops.extract_run order by 1") == [
+        ("consents", None), ("orders", "7"),
+    ]  # fmt: skip
+
+
 def test_what_the_old_version_forbade_is_still_forbidden(old: Warehouse) -> None:
     fill(old)
     setup.prepare(old.url)

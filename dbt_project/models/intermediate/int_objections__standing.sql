@@ -63,12 +63,16 @@ told as (
     where coalesce(purpose, 'marketing') = 'marketing'
     union all
     select
-        customer_key,
-        channel,
-        requested_at as granted_at,
+        requests.customer_key,
+        requests.channel,
+        requests.requested_at as granted_at,
         null as withdrawn_at
-    from {{ source('ops', 'opt_in_request') }}
-    where confirmed_at is not null and purpose = 'marketing'
+    from {{ source('ops', 'opt_in_request') }} as requests
+    left join {{ source('ops', 'consent_text') }} as texts
+        on requests.text_version = texts.text_version
+    where
+        requests.confirmed_at is not null and requests.purpose = 'marketing'
+        and {{ is_by_us('texts.advertiser') }}
 ),
 
 consents as (

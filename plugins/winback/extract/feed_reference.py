@@ -38,7 +38,8 @@ Received = passed + quarantined holds for every load, or the load fails as a who
 - **switches on**: what winback can do with the feed and leaves out, visibly, without it.
 - **may forbid**: a row can be the reason why somebody must not be written to. Whoever has one in
   quarantine is not (`record_unreadable`), until the row is read, or the whole source is read and it
-  is not in quarantine any more. A row that repeats another in everything says nothing new.
+  is not in quarantine any more. A row that repeats another in everything says nothing new. A feed
+  that is not loaded any more keeps what it had, here as well.
 - A text with a closed list of values is quarantined with any other; `values` in the mapping
   translates your words into them.
 """

@@ -37,10 +37,24 @@ where o.resend_of is not null
 limit 1
 """
 
+# the campaign measures with another number of the person, so none of them is written to by it
+HELD_OUT = """
+select drawn.assignment_id from ops.assignment as drawn
+-- most have one number alone
+where cardinality(verdict.members) > 1
+    and drawn.customer_key = any(verdict.members)
+    and drawn.campaign_id = {of}.campaign_id
+    and drawn.lapse_id <> {of}.lapse_id
+    and drawn.arm = 'holdout'
+    and drawn.as_of + drawn.window_days >= %(as_of)s
+limit 1
+"""
+
 _CHECK = f"""
 with claimed as (
     select
-        own.position, o.message_id, o.customer_key, o.address_hash, o.campaign_id, o.step,
+        own.position, o.message_id, o.customer_key, o.address_hash, o.campaign_id, o.lapse_id,
+        o.step,
         o.channel, o.resend_of, a.occasion_date,
         coalesce((
             select merged.winner_key from ops.customer_merge as merged
@@ -89,8 +103,11 @@ judged as materialized (
     select
         claimed.position,
         claimed.customer_key,
+        claimed.person_key,
+        claimed.step,
         verdict.reasons || claimed.own_reasons || array_remove(array[
             case when sent_since.message_id is not null then 'contacted_since' end,
+            case when held_out.assignment_id is not null then 'drawn_under_another_lapse' end,
             case when verdict.address_hash is distinct from claimed.address_hash
                 then 'address_changed' end,
             case when person.email is null and verdict.address_hash is not null
@@ -105,7 +122,8 @@ judged as materialized (
         ], null) as reasons,
         case
             when cardinality(claimed.own_reasons) = 0 and sent_since.message_id is null
-                and rules.because is null and too_dear.parts is null
+                and held_out.assignment_id is null and rules.because is null
+                and too_dear.parts is null
                 and verdict.address_hash is not distinct from claimed.address_hash
                 then verdict.evidence
             -- of these alone: most have nothing to be added
@@ -117,6 +135,7 @@ judged as materialized (
                     'address_of', case when verdict.address_hash is distinct from
                         claimed.address_hash then claimed.customer_key end,
                     'earlier_message', coalesce(claimed.first_one, sent_since.message_id),
+                    'holdout', held_out.assignment_id,
                     'not_wanted', rules.because, 'economics', too_dear.parts
                 )
             )
@@ -137,11 +156,11 @@ judged as materialized (
         advertisers => %(advertisers)s::text[]
     ) as verdict using (asked_at)
     left join lateral (
-        -- late or corrected orders may give one and the same silence a new name
+        -- late or corrected orders, and a merge, may give one and the same silence a new name
         select sent.message_id from ops.outreach as sent
         -- most were never written to before
         where claimed.resend_of is null and verdict.n_messages > 1
-            and sent.customer_key = claimed.customer_key
+            and sent.customer_key = any(verdict.members)
             and sent.campaign_id = claimed.campaign_id
             and sent.step = claimed.step
             and sent.channel = claimed.channel
@@ -151,6 +170,7 @@ judged as materialized (
             and sent.as_of > claimed.occasion_date
         limit 1
     ) as sent_since on true
+    left join lateral ({HELD_OUT.format(of="claimed")}) as held_out on true
     left join lateral (
         select * from ({NOT_WANTED}) as rules where rules.customer_key = claimed.person_key
     ) as rules on true
@@ -158,17 +178,28 @@ judged as materialized (
     left join pii.customers as person on person.customer_key = claimed.customer_key
 ),
 
+-- of two numbers that became one person after both were planned, one is enough
+decided as materialized (
+    select judged.*, case
+        when cardinality(reasons) = 0 and row_number() over (
+            partition by person_key, step, cardinality(reasons) = 0 order by position
+        ) > 1 then array['contacted_since']
+        else reasons
+    end as all_reasons
+    from judged
+),
+
 kept as (
     insert into ops.verdict
         (snapshot_id, campaign_id, customer_key, channel, step, is_eligible, reasons, evidence)
     select
-        %(snapshot)s, %(campaign)s, customer_key, 'email', 'outreach', cardinality(reasons) = 0,
-        reasons, evidence
-    from judged
+        %(snapshot)s, %(campaign)s, customer_key, 'email', 'outreach',
+        cardinality(all_reasons) = 0, all_reasons, evidence
+    from decided
 )
 
-select position, reasons, email, first_name, locale, occasion_date, since, ground
-from judged
+select position, all_reasons, email, first_name, locale, occasion_date, since, ground
+from decided
 order by position
 """  # noqa: S608 - texts of our own
 

@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from hashlib import sha256
 from itertools import groupby
@@ -143,6 +143,8 @@ select concat_ws(' ',
 )
 """
 _JUDGED = ".judged"
+# who writes a list holds the lock of this name
+LISTS = "lists of marketing"
 
 
 def write_list(folder: Path, campaign: str, as_of: date) -> tuple[Path, int]:
@@ -156,11 +158,24 @@ def write_list(folder: Path, campaign: str, as_of: date) -> tuple[Path, int]:
     Returns:
         The file, and how many people are on it.
     """
+    with warehouse.connect("sender") as connection:
+        _lock(connection)
+        return _write(connection, folder, campaign, as_of)
+
+
+def _lock(connection: psycopg.Connection) -> None:
+    """Until the caller commits: an erasure waits for it, and whoever is erased by then is read no
+    more."""
+    connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 1))", (LISTS,))
+
+
+def _write(
+    connection: psycopg.Connection, folder: Path, campaign: str, as_of: date
+) -> tuple[Path, int]:
     path = folder / as_of.isoformat() / f"{campaign}.csv"
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.parent.mkdir(exist_ok=True, mode=0o700)
-    with warehouse.connect("sender") as connection:
-        rows = connection.execute(_ROWS, _values(campaign) | {"as_of": as_of}).fetchall()
+    rows = connection.execute(_ROWS, _values(campaign) | {"as_of": as_of}).fetchall()
     # of mode 0600 from the start, and a name of its own: two runs may write the same list
     descriptor, unfinished = tempfile.mkstemp(".part", f"{campaign}-", path.parent)
     try:
@@ -188,6 +203,9 @@ def refresh_lists(folder: Path) -> list[Path]:
 
     Returns:
         The files that were written anew.
+
+    Raises:
+        OSError: A file can not be written; the others were.
     """
     dates: dict[str, list[str]] = {}
     for path in folder.glob("*/*.csv"):
@@ -195,7 +213,9 @@ def refresh_lists(folder: Path) -> list[Path]:
     if not dates:
         return []
     written = []
+    failure: OSError | None = None
     with warehouse.connect("sender") as connection:
+        _lock(connection)
         # before anybody is judged: what is told meanwhile is found the next time
         state = _state(connection, folder)
         if (folder / _JUDGED).exists() and (folder / _JUDGED).read_text("ascii") == state:
@@ -206,24 +226,38 @@ def refresh_lists(folder: Path) -> list[Path]:
             for as_of, of_list in groupby(must_leave, itemgetter(0)):
                 path = folder / as_of.isoformat() / f"{campaign}.csv"
                 listed = words_in(path)
-                leaving = {key: why for _, key, *why in of_list if key in listed}
+                leaving = {key: (*why,) for _, key, *why in of_list if key in listed}
                 if not leaving:
                     continue
-                with connection.cursor() as cursor:
-                    cursor.executemany(
-                        _KEEP,
-                        [
-                            (snapshot_id, campaign, key, reasons, Jsonb(evidence))
-                            for key, (snapshot_id, reasons, evidence) in leaving.items()
-                        ],
-                    )
-                _, n_people = write_list(folder, campaign, as_of)
-                # with the file: a list that can not be written takes no verdict of another back
-                connection.commit()
+                try:
+                    # together or not at all
+                    with connection.transaction():
+                        _keep(connection, campaign, leaving)
+                        _, n_people = _write(connection, folder, campaign, as_of)
+                except OSError as error:
+                    failure = failure or error
+                    continue
                 log.info("%s left %s, with %s people on it now", len(leaving), path, n_people)
                 written.append(path)
+    if failure is not None:
+        raise failure
     (folder / _JUDGED).write_text(state, "ascii")
     return written
+
+
+def _keep(
+    connection: psycopg.Connection,
+    campaign: str,
+    leaving: Mapping[str, tuple[int, list[str], dict[str, Any]]],
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            _KEEP,
+            [
+                (snapshot_id, campaign, key, reasons, Jsonb(evidence))
+                for key, (snapshot_id, reasons, evidence) in leaving.items()
+            ],
+        )
 
 
 def _state(connection: psycopg.Connection, folder: Path) -> str:

@@ -17,14 +17,15 @@ from uuid import UUID
 import psycopg
 from psycopg.types.json import Jsonb
 
-from winback.outreach.last_check import FIRST_ONE_ARRIVED
+from winback.outreach.last_check import FIRST_ONE_ARRIVED, HELD_OUT
 from winback.outreach.scheduled_batches import WAITING, Batch
 from winback.settings import Settings
 
 _CHECK = f"""
 with waiting as (
     select
-        o.message_id, o.batch_id, o.customer_key, o.address_hash,
+        o.message_id, o.batch_id, o.customer_key, o.address_hash, o.campaign_id, o.lapse_id,
+        o.step, o.channel, o.resend_of, o.dispatching_at,
         o.resend_of is null and not o.is_lapse_open as is_lapse_over,
         -- as in last_check.py: any purchase after the day that names the lapse ends it
         (a.occasion_date + 1)::timestamp at time zone %(zone)s - interval '1 microsecond'
@@ -53,13 +54,16 @@ judged as (
         waiting.message_id,
         waiting.occasion_date,
         waiting.customer_key,
-        waiting.first_one,
+        coalesce(waiting.first_one, sent_before.message_id) as earlier_message,
+        held_out.assignment_id as holdout,
         verdict.evidence,
         rules.because,
         -- the message that waits is itself the one that was sent so recently
         array_remove(verdict.reasons, 'contacted_too_recently') || array_remove(array[
             case when waiting.is_lapse_over then 'lapse_over' end,
             case when waiting.first_one is not null then 'first_one_arrived' end,
+            case when sent_before.message_id is not null then 'contacted_since' end,
+            case when held_out.assignment_id is not null then 'drawn_under_another_lapse' end,
             case when waiting.has_cancelled and ops.cancellation_is_over(
                 waiting.customer_key, waiting.silent_until, statement_timestamp()
             ) then 'cancellation_over' end,
@@ -80,6 +84,24 @@ judged as (
         advertisers => %(advertisers)s::text[]
     ) as verdict using (asked_at)
     left join lateral (
+        -- under another number, and merged while this one waits
+        select sent.message_id from ops.outreach as sent
+        where waiting.resend_of is null and cardinality(verdict.members) > 1
+            and sent.customer_key = any(verdict.members)
+            and sent.campaign_id = waiting.campaign_id
+            and sent.step = waiting.step
+            and sent.channel = waiting.channel
+            and sent.resend_of is null
+            and sent.state in ('dispatching', 'unknown', 'abandoned', 'accepted',
+                'delivered', 'bounced', 'dropped')
+            and sent.as_of > waiting.occasion_date
+            -- of two that wait, one is enough
+            and (sent.dispatching_at, sent.message_id)
+                < (waiting.dispatching_at, waiting.message_id)
+        limit 1
+    ) as sent_before on true
+    left join lateral ({HELD_OUT.format(of="waiting")}) as held_out on true
+    left join lateral (
         select string_agg(rules.because, '; ' order by rules.rule) as because
         from marts.fct_customer_rules as rules
         inner join fit on rules.as_of = fit.as_of
@@ -93,7 +115,8 @@ select batch_id, message_id, array_to_string(reasons, ', '),
         'occasion_date', case
             when reasons && array['lapse_over', 'cancellation_over'] then occasion_date
         end,
-        'earlier_message', first_one,
+        'earlier_message', earlier_message,
+        'holdout', holdout,
         'address_of', case when 'address_changed' = any(reasons) then customer_key end,
         'not_wanted', because
     ))

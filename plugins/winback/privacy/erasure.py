@@ -23,6 +23,7 @@ from winback.errors import WinbackError
 from winback.extract.feeds import FEEDS
 from winback.extract.loading.erased_rows import customer_columns
 from winback.kpi.customer_counts import keep_counts_of
+from winback.outreach.lists import LISTS
 from winback.privacy import erased_records
 from winback.privacy.erased_files import rid_lists_of
 from winback.privacy.keyed_hash import customer_key, keyed_hash
@@ -124,13 +125,14 @@ def sweep_after_build(since: datetime) -> None:
 
 
 def _wait_for_others(connection: psycopg.Connection) -> None:
-    """Until no load, selection or snapshot is under way that may still write the person down."""
+    """Until no load, selection, snapshot or list is under way that may still write the person
+    down."""
     for name in FEEDS:
         connection.execute(
             "select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"winback extract {name}",)
         )
     campaigns = connection.execute("select campaign_id from ops.campaign order by 1").fetchall()
-    for (name,) in [*campaigns, ("kpi",)]:
+    for (name,) in [*campaigns, ("kpi",), (LISTS,)]:
         connection.execute("select pg_advisory_xact_lock(hashtextextended(%s, 1))", (name,))
 
 

@@ -86,6 +86,30 @@ class Wishes:
     is_by_contact_person: bool = False
 
 
+# What the page was told last, and whether a source has told something since.
+_OWN = """
+with person as (
+    select o.customer_key, coalesce(p.members, array[o.customer_key]) as members
+    from ops.outreach as o
+    left join ops.person as p using (customer_key)
+    where o.message_id = %(message)s
+),
+
+own as (
+    select w.*, row_number() over (partition by w.channel order by w.stated_at desc) as place
+    from person inner join ops.contact_preference as w on w.customer_key = any(person.members)
+)
+
+select own.channel, own.is_wanted, own.pause_days, own.is_by_contact_person
+from own
+where own.place = 1 and not exists (
+    select 1 from person
+    inner join raw.contact_preferences as told on told.customer_key = any(person.members)
+    where told.deleted_at is null and told.stated_at > own.stated_at
+)
+"""
+
+
 def read(message_id: UUID) -> Wishes | None:
     """The wishes of the person a message went to; None when the message is unknown, or nobody's."""
     with warehouse.connect("webhook") as connection:
@@ -100,20 +124,24 @@ def store(message_id: UUID, wishes: Wishes) -> bool:
     """
     with warehouse.connect("webhook") as connection:
         suppression.lock(connection, [message_id])
-        known = _read(connection, message_id)
-        if known is None:
+        if _read(connection, message_id) is None:
             return False
-        if known != wishes:
-            values = {
-                "message": message_id,
-                "pause": wishes.pause_days,
-                "by_contact_person": wishes.is_by_contact_person,
-                "channels": list(CHANNELS),
-                "wanted": [channel in wishes.channels for channel in CHANNELS],
-                "off": [channel for channel in CHANNELS if channel not in wishes.channels],
-            }
+        values = {
+            "message": message_id,
+            "pause": wishes.pause_days,
+            "by_contact_person": wishes.is_by_contact_person,
+            "channels": list(CHANNELS),
+            "wanted": [channel in wishes.channels for channel in CHANNELS],
+            "off": [channel for channel in CHANNELS if channel not in wishes.channels],
+        }
+        # what a source says as well is not said on the page: the source may take it back
+        own = connection.execute(_OWN, values).fetchall()
+        if sorted(own) != sorted(
+            (channel, channel in wishes.channels, wishes.pause_days, wishes.is_by_contact_person)
+            for channel in CHANNELS
+        ):
             connection.execute(_STORE, values)
-            connection.execute(_CANCEL, values)
+        connection.execute(_CANCEL, values)
     return True
 
 

@@ -85,9 +85,22 @@ def unsubscribe(message_id: UUID) -> bool:
 
 
 def was_erased(message_id: UUID) -> bool:
-    """Whether the person was erased whom a message went to: nobody can tell any more who it was."""
+    """Whether nobody can tell any more whom a message went to, since they were erased.
+
+    Of a mail that asked for a consent nothing is left at all.
+
+    Args:
+        message_id: Of a link that carries our signature.
+    """
     with warehouse.connect("webhook") as connection:
-        return bool(suppression.nobodys(connection, [message_id]))
+        if suppression.nobodys(connection, [message_id]):
+            return True
+        [(is_known,)] = connection.execute(
+            "select exists (select 1 from ops.outreach where message_id = %(id)s)"
+            " or exists (select 1 from ops.opt_in_request where request_id = %(id)s)",
+            {"id": message_id},
+        ).fetchall()
+    return not is_known
 
 
 def _refuse_consent(connection: psycopg.Connection, request_id: UUID) -> bool:

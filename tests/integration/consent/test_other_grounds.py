@@ -200,6 +200,26 @@ def test_presumed_consent_is_for_calls_to_businesses_on_recorded_grounds(
     assert verdict.evidence["consent"] == "consent of ada"
 
 
+@pytest.mark.parametrize(
+    ("advertiser", "reasons"),
+    [(" EXAMPLE Shop", []), ("Old Shop GmbH", ["consent_for_another_advertiser"])],
+)
+def test_a_consent_by_our_own_mail_is_for_whom_its_words_name(
+    shop: Shop, advertiser: str, reasons: list[str]
+) -> None:
+    shop.customer()
+    shop.put(
+        "ops.consent_text", text_version="v1", channel="email", purpose="marketing",
+        language="en", advertiser=advertiser, content=f"I agree to e-mails of {advertiser}",
+    )  # fmt: skip
+    shop.put(
+        "ops.opt_in_request", customer_key="ada", address_hash="hash of ada", channel="email",
+        purpose="marketing", text_version="v1", source="till", requested_by="me",
+        requested_at=ago(30), confirmed_at=ago(29), expires_at=ago(16), state="delivered",
+    )  # fmt: skip
+    assert shop.verdict().reasons == reasons
+
+
 @pytest.mark.parametrize("n_days_since_the_call", [None, 100])
 def test_presumed_consent_stands_in_for_a_consent_that_has_lapsed(
     shop: Shop, n_days_since_the_call: int | None

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.consent_pages import get, post, verdict
+from tests.consent_pages import ASKED, get, post, verdict
 from tests.mail_flow import MailFlow, send
 from winback.privacy.erasure import erase
 from winback.privacy.keyed_hash import customer_key
+from winback.privacy.opt_in_request import ask
 from winback.record import unsubscribe
 from winback.record.events import apply
 from winback.record.vocabulary import read_event
@@ -56,11 +57,11 @@ def test_a_link_says_that_it_knows_nobody_any_more(
     form = {"channel": "email", "pause": "any", "who": "anyone"}
     for answer in (get(url), post(url, form)):
         assert answer.status_code == 410
-        assert "no longer tells us who you are" in answer.text
+        assert "no longer know whom this e-mail went to" in answer.text
         assert "unsubscribe in a newer e-mail" in answer.text
         assert "<form" not in answer.text
     german = get(url, **{"Accept-Language": "de"})
-    assert "sagt uns nicht mehr, wer Sie sind" in german.text
+    assert "wissen nicht mehr, an wen diese E-Mail ging" in german.text
     # nothing that would be of nobody is kept
     assert flow.warehouse.execute(
         "select count(*) from ops.contact_preference union all"
@@ -77,3 +78,13 @@ def test_an_event_counts_for_the_address_that_it_names(
     with warehouse.connect("sender") as connection:
         apply(connection, [read_event(entry, datetime.now(UTC))])
     assert verdict(flow, "again")[0] == ["suppressed"]
+
+
+def test_so_does_the_link_of_a_mail_that_asked_for_a_consent(flow: MailFlow) -> None:
+    asked = ask(ASKED, "marketing", "till", "test")
+    url = f"{flow.web_url}/winback/unsubscribe/{unsubscribe.token(asked.request_id)}"
+    assert get(url).status_code == 200
+    erase(ASKED, "shop", "me", settings())
+    for answer in (get(url), post(url)):
+        assert answer.status_code == 410
+        assert "no longer know whom this e-mail went to" in answer.text

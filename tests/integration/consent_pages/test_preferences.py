@@ -87,6 +87,38 @@ def test_a_source_that_says_no_shows_as_no(flow: MailFlow) -> None:
     assert 'value="30" checked' in page
 
 
+def test_a_no_on_the_page_is_kept_though_a_source_says_the_same(flow: MailFlow) -> None:
+    message_id, customer, _ = flow.message()
+    flow.warehouse.execute(
+        "insert into raw.contact_preferences (customer_key, channel, is_wanted, stated_at,"
+        " snapshot_id) values (%s, 'email', false, '2026-01-01', 1)",
+        (customer,),
+    )
+    url = f"{flow.web_url}/winback/preferences/{unsubscribe.token(message_id)}"
+    form = {"channel": ["phone", "letter", "ads"], "pause": "any", "who": "anyone"}
+    assert "Saved" in post(url, form).text
+    # what was planned before the source told
+    assert flow.reasons() == {None: flow.states()["planned"], "channel_not_wanted": 1}
+    # the source takes it back, as of a day before the page was opened
+    flow.warehouse.execute(
+        "update raw.contact_preferences set is_wanted = true, stated_at = '2026-02-01'"
+    )
+    [(reasons,)] = flow.warehouse.execute(
+        "select reasons from ops.eligibility(%s, array['infinity'::timestamptz], '', 'email',"
+        " %s, now(), 24, 0)",
+        ([customer], AS_OF),
+    )
+    assert reasons == ["channel_not_wanted"]
+    # told later than on the page, the source counts, and a press says it anew
+    flow.warehouse.execute("update raw.contact_preferences set stated_at = now()")
+    post(url, form)
+    n_rows = "select count(*) from ops.contact_preference"
+    assert flow.warehouse.execute(n_rows) == [(8,)]
+    flow.warehouse.execute("truncate raw.contact_preferences")
+    post(url, form)
+    assert flow.warehouse.execute(n_rows) == [(8,)]
+
+
 def test_only_the_contact_person_stays_whatever_a_source_tells_later(flow: MailFlow) -> None:
     message_id, customer, _ = flow.message()
     url = f"{flow.web_url}/winback/preferences/{unsubscribe.token(message_id)}"

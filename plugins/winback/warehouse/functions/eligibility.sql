@@ -27,6 +27,8 @@ returns table (
     is_eligible boolean,
     reasons text[],
     evidence jsonb,
+    -- all customer numbers of the person
+    members text[],
     -- what the ledger holds about the person, whatever became of it
     n_messages bigint,
     -- how to write to them
@@ -243,8 +245,11 @@ facts as materialized (
                     and c.granted_at < known_until
                 union all
                 select 'opt-in-' || r.request_id, r.customer_key, r.requested_at, r.confirmed_at,
-                    r.requested_at, r.address_hash, null, null, true, false, true, true
+                    r.requested_at, r.address_hash, null, null, true, false, true,
+                    -- the name in the words, which may not be ours any more
+                    coalesce(lower(btrim(told.advertiser)) = any(advertisers), true)
                 from ops.opt_in_request as r
+                inner join ops.consent_text as told using (text_version)
                 where r.customer_key = any(customer.members)
                     and r.channel = for_channel
                     and r.purpose = (select purpose from campaign)
@@ -505,6 +510,7 @@ select
             'message', other_message_id
         ))
     end,
+    judged.members,
     judged.n_messages,
     judged.locale,
     judged.ground,
