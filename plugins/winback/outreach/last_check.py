@@ -204,7 +204,7 @@ order by position
 """  # noqa: S608 - texts of our own
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Checked:
     """A claim with the person it goes to, or with the reasons why it must not be sent."""
 

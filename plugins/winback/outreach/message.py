@@ -72,7 +72,8 @@ class Sender:
     postal_address: str
 
 
-@dataclass(frozen=True)
+# not frozen: that takes three times as long to make, and there is one for each message
+@dataclass(slots=True)
 class Recipient:
     """Whom a message goes to, with everything in it that is personal."""
 

@@ -67,6 +67,11 @@ allowed as (
     group by country, kind
 ),
 
+unread as (
+    -- mostly there are none, and nobody has to be looked up
+    select exists (select 1 from quarantine.unread_row) as are_there
+),
+
 person as (
     -- what one of a person's customer numbers did or said counts for all of them
     select a.asked_at, a.customer_key, a.last_purchase_at,
@@ -174,10 +179,10 @@ facts as materialized (
                     and o.ordered_at < customer.address_from_sale_at + interval '1 day'
             ) as is_existing_customer,
         -- what nobody could read may be that they took back, objected or died
-        (
+        case when (select are_there from unread) then (
             select min(u.unread_row_id + 0) from quarantine.unread_row as u
             where u.customer_key = any(customer.members)
-        ) as unread_row_id,
+        ) end as unread_row_id,
         (
             select min(o.order_id) from raw.orders as o
             where o.customer_key = any(customer.members)
@@ -210,18 +215,29 @@ facts as materialized (
         -- nobody confirmed gives nothing, and takes nothing away. One that names somebody else (an
         -- older name of ours, perhaps) leaves an express consent to us, and no other ground.
         select best.*, case when is_taken_back then last_withdrawn_at end as withdrawn_at,
-            case when is_taken_back then withdrawn_id else given_id end as consent_id
+            case when is_taken_back then withdrawn[2] else given_id end as consent_id,
+            withdrawn_elsewhere[2] as withdrawn_elsewhere_id
         from (
             -- Looked up for each: the planner took a join for one of two rows, and compared a
             -- thousand with a thousand.
             select given.*, fits.is_for_address, valid.is_express,
-                first_value(given.taken_back_at) over taken_back as last_withdrawn_at,
-                first_value(given.given_id) over taken_back as withdrawn_id,
-                first_value(given.taken_back_elsewhere_at) over elsewhere as withdrawn_elsewhere_at,
-                case
-                    when max(given.taken_back_elsewhere_at) over () is not null
-                        then first_value(given.given_id) over elsewhere
-                end as withdrawn_elsewhere_id
+                max(given.taken_back_at) over () as last_withdrawn_at,
+                max(given.taken_back_elsewhere_at) over () as withdrawn_elsewhere_at,
+                -- which of them it was, without an order, which would sort for everybody
+                max(case
+                    when given.taken_back_at is not null then array[
+                        to_char(given.taken_back_at at time zone 'UTC', 'YYYYMMDDHH24MISSUS'),
+                        given.given_id
+                    ]
+                end) over () as withdrawn,
+                max(case
+                    when given.taken_back_elsewhere_at is not null then array[
+                        to_char(
+                            given.taken_back_elsewhere_at at time zone 'UTC', 'YYYYMMDDHH24MISSUS'
+                        ),
+                        given.given_id
+                    ]
+                end) over () as withdrawn_elsewhere
             from (
                 select c.consent_id as given_id, c.customer_key as giver_key, c.granted_at,
                     c.confirmed_at, least(c.granted_at, c.confirmed_at) as given_at,
@@ -284,8 +300,6 @@ facts as materialized (
                     else true
                 end as is_first
             ) as rank
-            window taken_back as (order by given.taken_back_at desc nulls last),
-                elsewhere as (order by given.taken_back_elsewhere_at desc nulls last)
             order by rank.is_first desc, given.is_there desc, fits.is_for_address desc,
                 given.is_presumed desc, given.given_at desc, given.given_id
             limit 1
@@ -324,11 +338,10 @@ facts as materialized (
     ) as sent
     cross join lateral (
         -- an index each: an OR reads the whole table
-        select max(coalesce(s.renewed_at, s.suppressed_at)) as last_at,
-            (array_agg(
-                s.suppression_id
-                order by coalesce(s.renewed_at, s.suppressed_at) desc, s.suppression_id
-            ))[1] as suppression_id
+        select max(dated.said_at) as last_at,
+            -- of the newest; an aggregate with an order would sort for everybody
+            -(max(array[extract(epoch from dated.said_at), -s.suppression_id]))[2]::bigint
+                as suppression_id
         from (
             select by_address.* from ops.suppression as by_address
             where by_address.address_hash = any(customer.address_hashes)
@@ -342,6 +355,7 @@ facts as materialized (
             select by_person.* from ops.suppression as by_person
             where by_person.scope = 'person' and by_person.customer_key = any(customer.members)
         ) as s
+        cross join lateral (select coalesce(s.renewed_at, s.suppressed_at) as said_at) as dated
     ) as suppressed
     cross join lateral (
         select
