@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from winback.terminal import line, out, user_name
+from winback.terminal import line, print_table, user_name
 
 N_LISTED = 100
 
@@ -36,7 +36,7 @@ def merged() -> None:
             each.customer_key, each.winner_key, each.evidence.replace("_", " "),
             str(each.merged_as_of), each.taken_back,
         )  # fmt: skip
-    out.print(table)
+    print_table(table)
 
 
 @app.command(short_help="Take a merge back, for good.")

@@ -15,7 +15,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from winback.terminal import line, out, user_name
+from winback.terminal import line, out, print_table, user_name
 
 if TYPE_CHECKING:
     from psycopg import Connection
@@ -69,7 +69,7 @@ def show_runs() -> None:
             f"{each.decided_at.astimezone(UTC):%Y-%m-%d %H:%M}",
             _verdict(each),
         )
-    out.print(table)
+    print_table(table)
 
 
 @app.command(short_help="Let a failed gate pass on purpose; that is recorded.")

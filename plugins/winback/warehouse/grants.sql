@@ -13,8 +13,6 @@ grant insert, update on ops.snapshot, ops.extract_run, ops.feed_status, ops.gate
 grant select, insert on pii.erased_order to winback_loader;
 grant execute on function ops.drop_expired_proof() to winback_loader;
 grant insert on ops.model_run, ops.rhythm_quantile to winback_loader;
--- who objected has objected for the address they had, whichever they have next
-grant insert on ops.suppression to winback_loader;
 grant insert, delete on ops.customer_rule, ops.country_rule to winback_loader;
 grant delete on ops.source_column to winback_loader;
 

@@ -137,8 +137,6 @@ def _by_key(
         run(cursor, statements.reject_repeated_keys(feed))
     _keep_unread(cursor, mapping, batch, rows, sql.Identifier("incoming"))
     [(n_passed,)] = run(cursor, sql.SQL("select count(*) from incoming"))
-    if feed.name == "customers":
-        run(cursor, statements.keep_objections(batch.known_until))
     [(n_new,)] = run(cursor, statements.upsert("raw", feed, batch.snapshot_id))
     if raw_tables.pii_columns(feed):
         run(cursor, statements.upsert("pii", feed, batch.snapshot_id))

@@ -175,27 +175,6 @@ def quarantine(feed: Feed, snapshot_id: int) -> sql.Composable:
     )
 
 
-def keep_objections(known_until: datetime | None) -> sql.Composable:
-    """Keeps an objection for the address that a customer had, before another one replaces it.
-
-    Args:
-        known_until: Objections from this instant on are not known yet; None: all are known.
-    """
-    return sql.SQL(
-        "insert into ops.suppression (address_hash, customer_key, scope, reason, suppressed_at)"
-        " select known.email_hash, known.customer_key, 'person', 'objection', told.objected_at"
-        " from raw.customers as known inner join incoming as i using (customer_key)"
-        " cross join lateral (select greatest(known.objected_at, i.objected_at) as objected_at)"
-        " as told"
-        " where known.email_hash is not null and known.email_hash is distinct from i.email_hash"
-        " and told.objected_at < coalesce({}::timestamptz, 'infinity')"
-        " and not exists (select 1 from ops.suppression as s where s.reason = 'objection'"
-        " and s.address_hash = known.email_hash and s.customer_key = known.customer_key"
-        " and coalesce(s.renewed_at, s.suppressed_at) >= told.objected_at)"
-        " order by 1, 2 on conflict do nothing"
-    ).format(None if known_until is None else known_until.isoformat())
-
-
 def upsert(schema: str, feed: Feed, snapshot_id: int) -> sql.Composable:
     """Brings `incoming` into `raw` or `pii` by key, and counts the rows that are new there."""
     key = raw_tables.raw_key(feed)
