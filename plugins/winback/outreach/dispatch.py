@@ -65,27 +65,36 @@ def outreach(snapshot_id: int, as_of: date) -> dict[str, Counter[str]]:
         done: dict[str, Counter[str]] = {}
         wrong: list[str] = []
         for campaign in read_campaigns(config.campaigns):
-            done[campaign.name] = Counter()
-            # the provider is asked for templates, too
-            while limit.wait(threading.Event()):
-                try:
-                    done[campaign.name] = _send_campaign(
-                        campaign, snapshot_id, as_of, config, connections, limit
-                    )
-                except RateLimited as limited:
-                    limit.note(limited.retry_after)
-                    continue
-                except CampaignError as error:
-                    log.error("%s: %s", campaign.name, error)
-                    wrong.append(f"{campaign.name}: {error}")
-                    del done[campaign.name]
-                break
+            try:
+                done[campaign.name] = _send_within_limit(
+                    campaign, snapshot_id, as_of, config, connections, limit
+                )
+            except CampaignError as error:
+                log.error("%s: %s", campaign.name, error)
+                wrong.append(f"{campaign.name}: {error}")
         with connections[0].transaction() as connection:
             for each in ramp_up.read_held_back(connection, config).values():
                 log.info("%s: %s wait for later days", each.campaign_id, each.n_for_later)
     if wrong:
         raise CampaignsNotSent("; ".join(wrong), done)
     return done
+
+
+def _send_within_limit(
+    campaign: Campaign,
+    snapshot_id: int,
+    as_of: date,
+    config: Settings,
+    connections: Sequence[KeptConnection],
+    limit: RateLimit,
+) -> Counter[str]:
+    """Begins once the mail API's limit allows it: it is asked for templates, too."""
+    while limit.wait(threading.Event()):
+        try:
+            return _send_campaign(campaign, snapshot_id, as_of, config, connections, limit)
+        except RateLimited as limited:
+            limit.note(limited.retry_after)
+    return Counter()
 
 
 def _send_campaign(

@@ -81,16 +81,12 @@ def _lacks(filled: str, kind: str, name: str, what: str) -> str | None:
 
 def _filled(part: str, written: Sequence[_Written], *, has_name: bool) -> str:
     """A part as somebody reads it who has a first name, or none; every other value is there."""
-    is_read = {each.place: _is_met(each.conditions, has_name=has_name) for each in written}
+    values = {each.place: _value(each.name) for each in written}
     filled, end = [], 0
-    conditions: list[str] = []
-    for tag in _TAG.finditer(part):
+    for tag, conditions in _tags(part):
         if _is_met(conditions, has_name=has_name):
-            filled.append(part[end : tag.start()])
+            filled += [part[end : tag.start()], values.get(tag.span(), "")]
         end = tag.end()
-        if is_read.get(tag.span()):
-            filled.append(_value(tag["inside"]))
-        _enter(conditions, tag)
     filled.append(part[end:])
     return "".join(filled)
 
@@ -102,28 +98,31 @@ def _is_met(conditions: Iterable[str], *, has_name: bool) -> bool:
     )
 
 
-def _enter(conditions: list[str], tag: re.Match[str]) -> None:
-    """Begins or ends the condition that a tag is about, if it is about any."""
-    inside = tag["inside"]
-    if tag["sign"] == "#":
-        conditions.append(" ".join(inside.split()))
-    elif tag["sign"] == "/":
-        del conditions[-1:]
-    elif inside == "else" and conditions:
-        word, _, name = conditions.pop().partition(" ")
-        conditions.append(f"{_OPPOSITE.get(word, word)} {name}")
-
-
 def _value(name: str) -> str:
     # what no template has
     return f"\u27e6{name}\u27e7"
 
 
-def _written(text: str, found: list[str]) -> Iterator[_Written]:
-    """Every value that is written; what is wrong on the way is added to `found`."""
-    blocks: list[str] = []
+def _tags(text: str) -> Iterator[tuple[re.Match[str], tuple[str, ...]]]:
+    """Every tag, with the conditions that it, and the text before it, stands under."""
     conditions: list[str] = []
     for tag in _TAG.finditer(text):
+        yield tag, tuple(conditions)
+        sign, inside = tag["sign"], tag["inside"]
+        if sign == "#":
+            word, _, name = (each.strip() for each in inside.partition(" "))
+            conditions.append(f"{word} {name}")
+        elif sign == "/":
+            del conditions[-1:]
+        elif inside == "else" and conditions:
+            word, _, name = conditions.pop().partition(" ")
+            conditions.append(f"{_OPPOSITE.get(word, word)} {name}")
+
+
+def _written(text: str, found: list[str]) -> Iterator[_Written]:
+    """Every value that is written; what is wrong on the way is added to `found`."""
+    begun: list[tuple[str, str]] = []
+    for tag, conditions in _tags(text):
         raw, sign, inside = tag["raw"], tag["sign"], tag["inside"]
         if raw is not None or sign == "&":
             name = (raw if raw is not None else inside)[:60]
@@ -137,20 +136,17 @@ def _written(text: str, found: list[str]) -> Iterator[_Written]:
                     f"{{{{#{inside[:60]}}}}} can not be checked: write {{{{#if NAME}}}} or"
                     f" {{{{#unless NAME}}}} with one of {', '.join(NAMES)}"
                 )
-            blocks.append(word)
-            conditions.append(f"{word} {name}")
+            begun.append((word, name))
         elif sign == "/":
-            if not blocks or blocks.pop() != inside:
+            if not begun or begun.pop()[0] != inside:
                 found.append(f"{{{{/{inside[:60]}}}}} ends nothing that was begun")
-            conditions = conditions[: len(blocks)]
         elif inside == "else" and conditions:
-            word, _, name = conditions.pop().partition(" ")
-            conditions.append(f"{_OPPOSITE.get(word, word)} {name}")
+            continue
         elif sign or inside not in NAMES:
             found.append(
                 f"{{{{{sign}{inside[:60]}}}}} is no value: the values are {', '.join(NAMES)}"
             )
         else:
-            yield _Written(inside, tuple(conditions), tag.span())
-    if blocks:
-        found.append(f"{{{{#{conditions[-1][:60]}}}}} is never ended")
+            yield _Written(inside, conditions, tag.span())
+    if begun:
+        found.append(f"{{{{#{' '.join(begun[-1])[:60]}}}}} is never ended")

@@ -54,8 +54,7 @@ _CHECK = f"""
 with claimed as (
     select
         own.position, o.message_id, o.customer_key, o.address_hash, o.campaign_id, o.lapse_id,
-        o.step,
-        o.channel, o.resend_of, a.occasion_date,
+        o.step, o.channel, o.resend_of, a.occasion_date,
         coalesce((
             select merged.winner_key from ops.customer_merge as merged
             where merged.customer_key = o.customer_key and merged.unmerged_at is null

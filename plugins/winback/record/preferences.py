@@ -18,15 +18,19 @@ CHANNELS = ("email", "phone", "letter", "ads")
 # days between two messages at least: about once a month, a quarter, half a year
 PAUSES = (30, 91, 182)
 
-# of all numbers that the person is a customer under; what a source tells counts as well
-_READ = """
+# of all numbers that the person is a customer under
+_PERSON = """
 with person as (
     select o.customer_key, coalesce(p.members, array[o.customer_key]) as members
     from ops.outreach as o
     left join ops.person as p using (customer_key)
     where o.message_id = %(message)s
 ),
+"""
 
+# what a source tells counts as well
+_READ = f"""
+{_PERSON}
 said as (
     select w.channel, w.is_wanted and coalesce(w.max_per_month, 1) > 0 as is_wanted,
         ceil(30.0 / nullif(w.max_per_month, 0))::int as pause_days, w.stated_at
@@ -51,7 +55,7 @@ select newest.channel, newest.is_wanted, newest.pause_days,
     ), false) as is_by_contact_person
 from person
 left join newest on newest.place = 1
-"""
+"""  # noqa: S608 - texts of our own
 
 _STORE = """
 insert into ops.contact_preference
@@ -87,14 +91,8 @@ class Wishes:
 
 
 # What the page was told last, and whether a source has told something since.
-_OWN = """
-with person as (
-    select o.customer_key, coalesce(p.members, array[o.customer_key]) as members
-    from ops.outreach as o
-    left join ops.person as p using (customer_key)
-    where o.message_id = %(message)s
-),
-
+_OWN = f"""
+{_PERSON}
 own as (
     select w.*, row_number() over (partition by w.channel order by w.stated_at desc) as place
     from person inner join ops.contact_preference as w on w.customer_key = any(person.members)
@@ -107,7 +105,7 @@ where own.place = 1 and not exists (
     inner join raw.contact_preferences as told on told.customer_key = any(person.members)
     where told.deleted_at is null and told.stated_at > own.stated_at
 )
-"""
+"""  # noqa: S608 - texts of our own
 
 
 def read(message_id: UUID) -> Wishes | None:

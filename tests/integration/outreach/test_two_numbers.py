@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -71,6 +72,15 @@ def told(flow: MailFlow, message_id: str) -> tuple[str, str | None]:
     return row
 
 
+def evidence(flow: MailFlow, customer_key: str) -> dict[str, Any]:
+    """Of what the last check said."""
+    [(found,)] = flow.warehouse.execute(
+        "select evidence from ops.verdict where step = 'outreach' and customer_key = %s",
+        (customer_key,),
+    )
+    return dict(found)
+
+
 def test_who_was_written_to_under_one_number_is_not_under_the_other(
     flow: MailFlow, merge: Merge
 ) -> None:
@@ -83,11 +93,7 @@ def test_who_was_written_to_under_one_number_is_not_under_the_other(
     merge(a, b)
     send(flow)
     assert told(flow, second) == ("cancelled", "contacted_since")
-    assert flow.warehouse.execute(
-        "select evidence ->> 'earlier_message' from ops.verdict"
-        " where step = 'outreach' and customer_key = %s",
-        (b,),
-    ) == [(str(first),)]
+    assert evidence(flow, b)["earlier_message"] == str(first)
 
 
 def test_who_is_held_out_under_one_number_is_not_written_to_under_the_other(
@@ -103,11 +109,7 @@ def test_who_is_held_out_under_one_number_is_not_written_to_under_the_other(
     merge(a, b)
     send(flow)
     assert told(flow, message_id) == ("cancelled", "drawn_under_another_lapse")
-    assert flow.warehouse.execute(
-        "select (evidence ->> 'holdout')::bigint from ops.verdict"
-        " where step = 'outreach' and customer_key = %s",
-        (b,),
-    ) == [(holdout,)]
+    assert evidence(flow, b)["holdout"] == holdout
 
 
 def test_of_two_messages_in_one_request_one_leaves(flow: MailFlow, merge: Merge) -> None:
