@@ -101,6 +101,7 @@ with claimed as (
 judged as materialized (
     select
         claimed.position,
+        claimed.message_id,
         claimed.customer_key,
         claimed.person_key,
         claimed.step,
@@ -178,14 +179,27 @@ judged as materialized (
 ),
 
 -- of two numbers that became one person after both were planned, one is enough
-decided as materialized (
-    select judged.*, case
-        when cardinality(reasons) = 0 and row_number() over (
-            partition by person_key, step, cardinality(reasons) = 0 order by position
-        ) > 1 then array['contacted_since']
-        else reasons
-    end as all_reasons
+ranked as (
+    select judged.*,
+        row_number() over one_person as place,
+        first_value(message_id) over one_person as first_message_id
     from judged
+    window one_person as (
+        partition by person_key, step, cardinality(reasons) = 0 order by position
+    )
+),
+
+decided as materialized (
+    select
+        position, customer_key, email, first_name, locale, occasion_date, since, ground,
+        case when is_second then array['contacted_since'] else reasons end as reasons,
+        case
+            when is_second
+                then evidence || jsonb_build_object('earlier_message', first_message_id)
+            else evidence
+        end as evidence
+    from ranked
+    cross join lateral (select cardinality(reasons) = 0 and place > 1 as is_second) as told
 ),
 
 kept as (
@@ -193,11 +207,11 @@ kept as (
         (snapshot_id, campaign_id, customer_key, channel, step, is_eligible, reasons, evidence)
     select
         %(snapshot)s, %(campaign)s, customer_key, 'email', 'outreach',
-        cardinality(all_reasons) = 0, all_reasons, evidence
+        cardinality(reasons) = 0, reasons, evidence
     from decided
 )
 
-select position, all_reasons, email, first_name, locale, occasion_date, since, ground
+select position, reasons, email, first_name, locale, occasion_date, since, ground
 from decided
 order by position
 """  # noqa: S608 - texts of our own
