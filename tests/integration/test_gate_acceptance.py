@@ -66,7 +66,8 @@ def call(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, str, str]]:
     """Calls ./winback in this process; gives exit code, standard output and error."""
-    monkeypatch.setenv("COLUMNS", "150")
+    # narrow: in a pipe nothing is folded, however narrow the terminal before it
+    monkeypatch.setenv("COLUMNS", "40")
 
     def run(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["winback", *arguments])
